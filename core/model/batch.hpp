@@ -1,0 +1,31 @@
+// What data/ hands to a model: one microbatch. The only type that data and parallel share. Unused members are undefined.
+#pragma once
+
+#include <vector>
+
+#include "core/nn/context.hpp"
+#include "core/tensor.hpp"
+
+namespace lockstep {
+
+struct Batch {
+  index_t B = 0, T = 0;
+  Tensor tokens;      // (B*T) i32
+  Tensor segments;    // (B*T) i32; BERT
+  Tensor lengths;     // (B) i32 real tokens, the rest of a row is padding; undefined: all T
+  Tensor sample_ids;  // (B) i64 global sample numbers: what dropout is keyed by
+  // Predicted positions, ascending: row b*T+t of the microbatch and the id that stands there (causal: the next token).
+  Tensor target_rows;  // (n) i32
+  Tensor target_ids;   // (n) i32
+  Tensor labels;       // (B) i32; NSP: 0 = B follows A, 1 = random
+
+  BatchView view() const { return {B, T, lengths, sample_ids}; }
+};
+
+// One optimizer step on one data-parallel rank: its microbatches in order, cut from the global batch as contiguous slots
+// (rank r of d takes samples [r/d, (r+1)/d) of the step, microbatch m the m-th run of them).
+struct StepBatch {
+  std::vector<Batch> microbatches;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,108 @@
+// One row per canonical parameter: what init, sharding, checkpoints, hashes, counts and the optimizer read.
+// A canonical matrix is (out, in); q, k and v are rows of their own, adjacent, so that a rank's slices form one fused matrix.
+//
+// Canonical names (i: layer):
+//   embeddings.token.weight (V, C)  embeddings.position.weight (P, C)  embeddings.segment.weight (2, C)  embeddings.norm.{weight,bias}
+//   layers.i.attention.{query,key,value}.weight (C, C), .bias (C)      layers.i.attention.output.{weight,bias}
+//   layers.i.attention_norm.{weight,bias}  layers.i.ffn.input.{weight (F, C), bias}  layers.i.ffn.output.{weight (C, F), bias}
+//   layers.i.ffn_norm.{weight,bias}        (pre: before the branch; post: after the sum)
+//   head.norm.{weight,bias}   (final norm; or the MLM transform's)     head.transform.{weight,bias}   head.decoder.bias (V)
+//   pooler.{weight,bias}      nsp.{weight (2, C), bias}
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/model/config.hpp"
+#include "core/model/plan.hpp"
+#include "core/parameter.hpp"
+
+namespace lockstep {
+
+struct Cut {
+  enum class Kind {
+    dim,         // cut over tp along `dim`
+    replicated,  // whole on every tp rank, with the same gradient there
+    partial      // whole on every tp rank, its gradient summed over tp
+  };
+  Kind kind = Kind::replicated;
+  int dim = 0;
+};
+
+struct Init {
+  enum class Kind { normal, zeros, ones };
+  Kind kind = Kind::zeros;
+  double stddev = 0;
+};
+
+struct ParameterRow {
+  std::string name;
+  Shape shape;                // canonical, without padding
+  index_t padded_rows = 0;    // rows in memory over all tp ranks (shape[0] but for the vocabulary)
+  Cut cut;
+  Init init;
+  bool decay = false;         // weight decay: matrices and embeddings, not biases and norms
+  std::vector<index_t> uses;  // plan positions that read it: two for the tied embedding
+
+  index_t canonical_rows() const { return shape[0]; }
+  index_t canonical_columns() const { return shape.count() / shape[0]; }
+};
+
+// A rectangle of a canonical parameter seen as a matrix (rows, columns); a vector is (n, 1).
+struct Rectangle {
+  index_t row0 = 0, row1 = 0, col0 = 0, col1 = 0;
+  index_t rows() const { return row1 - row0; }
+  index_t columns() const { return col1 - col0; }
+  index_t count() const { return rows() * columns(); }
+  bool operator==(const Rectangle&) const = default;
+};
+
+// What tp rank `rank` of `size` holds in memory; rows at or past canonical_rows() are padding.
+Rectangle local_rectangle(const ParameterRow& row, int rank, int size);
+
+class ParameterTable {
+ public:
+  explicit ParameterTable(const ModelConfig& config);
+
+  const std::vector<ParameterRow>& rows() const { return rows_; }
+  const ParameterRow& row(const std::string& name) const;  // throws Error when there is none
+  index_t count() const;  // elements over all canonical parameters, tied ones once, without padding
+
+ private:
+  std::vector<ParameterRow> rows_;
+};
+
+// One rank's parameters: those used by plan positions [first, last), in table order, in one flat buffer of values and one
+// of gradients, without gaps.
+class ParameterStore {
+ public:
+  struct Entry {
+    const ParameterRow* row = nullptr;
+    Rectangle rectangle;  // of the padded canonical matrix
+    index_t offset = 0;   // elements, in the flat buffers
+    Parameter parameter;  // local shape
+  };
+
+  // The table must outlive the store.
+  ParameterStore(const ParameterTable& table, StageRange range, int tp_rank, int tp_size, DType dtype,
+                 Device device);
+
+  bool has(const std::string& name) const;
+  Parameter get(const std::string& name) const;            // throws Error when it is not of this stage
+  Parameter get_if(const std::string& name) const;         // undefined when the model lacks it
+  // Adjacent parameters (q, k, v) as one, cut along dimension 0; undefined when the first is lacking.
+  Parameter fused(const std::vector<std::string>& names) const;
+  const std::vector<Entry>& entries() const { return entries_; }
+  Tensor values() const { return values_; }        // flat
+  Tensor gradients() const { return gradients_; }  // flat
+  index_t count() const { return values_.count(); }
+
+  void initialize(std::uint64_t seed);  // by name and global index: the same weights for every cut; padding rows 0
+
+ private:
+  std::vector<Entry> entries_;
+  Tensor values_, gradients_;
+};
+
+}  // namespace lockstep
