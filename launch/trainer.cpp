@@ -81,12 +81,12 @@ StepAgreement Trainer::agree(const StepBatch& batch, bool stop, bool failed) con
 
 StepResult Trainer::compute_gradients(const StepBatch& batch, std::int64_t step, std::vector<LossTerm> terms) {
   StepResult result;
-  auto begin = Clock::now();
   store_.gradients().fill_zero();
-  runner_.run(batch, context(step, terms, true));
-  result.pipeline_seconds = seconds_since(begin);
+  const PassSeconds passes = runner_.run(batch, context(step, terms, true));
+  result.forward_seconds = passes.forward;
+  result.backward_seconds = passes.backward;
 
-  begin = Clock::now();
+  const auto begin = Clock::now();
   gradients_.finish();
   // The head's tp ranks all hold the same sums; other stages hold zeros.
   std::vector<double> sums;

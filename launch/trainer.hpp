@@ -43,8 +43,8 @@ struct StepResult {
   std::vector<LossTerm> terms;  // sums over the global batch, in double
   double loss = 0;              // sum of weight * sum / count
   double gradient_norm = 0;     // before clipping
-  double forward_seconds = 0;   // of this rank: the pipeline's forward and backward passes together are pipeline_seconds
-  double pipeline_seconds = 0, communication_seconds = 0, optimizer_seconds = 0;
+  // Of this rank. communication: gradient sums, norm, parameter gather; what the passes wait for is theirs.
+  double forward_seconds = 0, backward_seconds = 0, communication_seconds = 0, optimizer_seconds = 0;
 };
 
 double total_loss(const std::vector<LossTerm>& terms);
