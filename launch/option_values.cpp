@@ -4,6 +4,7 @@
 #include <cassert>
 #include <charconv>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <set>
 #include <sstream>
@@ -153,6 +154,13 @@ std::string bare_name(const std::string& token) {
   return name.substr(std::min(name.find_first_not_of('-'), name.size()));
 }
 
+// The value of an option; a flag without one is true.
+std::string said(Command command, const po::option& option) {
+  if (!option.value.empty()) return option.value.front();
+  const OptionRow* row = find_row(command, option.string_key);
+  return row && row->type == OptionType::flag ? "true" : "";
+}
+
 std::string cleaned(const po::error& error) {
   std::string message = error.what();
   std::replace(message.begin(), message.end(), '\n', ' ');
@@ -188,12 +196,22 @@ OptionValues::OptionValues(Command command, const std::vector<std::string>& argu
     values_[row->name] = standard;
   }
 
+  const Parsed line = parse_line(command, arguments);
+  for (const auto& [name, file] : line.options) {
+    if (name == "config") take(parse_file(command, file));
+  }
+  take(line);
+  positional_ = line.positional;
+  if (!help()) check_required();
+}
+
+OptionValues::Parsed OptionValues::parse_line(Command command,
+                                              const std::vector<std::string>& arguments) {
   const auto style = po::command_line_style::allow_long |
                      po::command_line_style::long_allow_adjacent |
                      po::command_line_style::long_allow_next;
   const po::options_description description = description_of(command);
   Parsed line{Source::command_line, "", {}, {}};
-  std::string config;
   try {
     const auto found = po::command_line_parser(arguments)
                            .options(description)
@@ -203,44 +221,38 @@ OptionValues::OptionValues(Command command, const std::vector<std::string>& argu
     for (const auto& option : found.options) {
       const std::string token =
           option.original_tokens.empty() ? "" : option.original_tokens.front();
-      if (option.string_key.empty() && !(option.unregistered && token.rfind("-", 0) == 0)) {
+      const bool dashed = token.size() > 1 && token.front() == '-';
+      if (option.string_key.empty() && !dashed) {
         line.positional.push_back(token);
-      } else if (option.unregistered) {
+      } else if (option.string_key.empty() || option.unregistered) {
         refuse_unknown(command, token.substr(0, token.find('=')), bare_name(token), "--");
       } else {
-        line.options.emplace_back(option.string_key,
-                                  option.value.empty() ? "" : option.value.front());
-        if (option.string_key == "config") config = line.options.back().second;
+        line.options.emplace_back(option.string_key, said(command, option));
       }
     }
   } catch (const po::error& error) {
-    throw Error(cleaned(error) +
-                build_string("; see `lockstep ", row_of(command).name, " --help`"));
+    throw Error(build_string(cleaned(error), "; see `lockstep ", row_of(command).name, " --help`"));
   }
+  return line;
+}
 
-  if (std::any_of(line.options.begin(), line.options.end(),
-                  [](const auto& o) { return o.first == "config"; })) {
-    std::ifstream stream(config);
-    require(stream.good(), "--config ", config, ": cannot be read");
-    Parsed file{Source::file, config, {}, {}};
-    try {
-      for (const auto& option : po::parse_config_file(stream, description, true).options) {
-        if (option.unregistered)
-          refuse_unknown(command, build_string(option.string_key, " in ", config),
-                         option.string_key, "");
-        require(option.string_key != "config" && option.string_key != "help", option.string_key,
-                " in ", config, ": only on the command line");
-        file.options.emplace_back(option.string_key,
-                                  option.value.empty() ? "" : option.value.front());
-      }
-    } catch (const po::error& error) {
-      throw Error(build_string("--config ", config, ": ", cleaned(error)));
+OptionValues::Parsed OptionValues::parse_file(Command command, const std::string& path) {
+  std::ifstream stream(path);
+  require(stream.good() && !std::filesystem::is_directory(path), "--config ", path,
+          ": cannot be read");
+  const po::options_description description = description_of(command);
+  Parsed file{Source::file, path, {}, {}};
+  try {
+    for (const auto& option : po::parse_config_file(stream, description, true).options) {
+      const std::string& name = option.string_key;
+      if (option.unregistered) refuse_unknown(command, build_string(name, " in ", path), name, "");
+      require(name != "config" && name != "help", name, " in ", path, ": only on the command line");
+      file.options.emplace_back(name, said(command, option));
     }
-    take(file);
+  } catch (const po::error& error) {
+    throw Error(build_string("--config ", path, ": ", cleaned(error)));
   }
-  take(line);
-  positional_ = line.positional;
-  if (!help()) check_required();
+  return file;
 }
 
 void OptionValues::take(const Parsed& parsed) {

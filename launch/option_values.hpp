@@ -54,6 +54,8 @@ class OptionValues {
   struct Parsed;
 
   const Value& value(const std::string& name) const;
+  static Parsed parse_line(Command command, const std::vector<std::string>& arguments);
+  static Parsed parse_file(Command command, const std::string& path);
   void take(const Parsed& parsed);
   void check_required() const;
 
