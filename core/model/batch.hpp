@@ -1,4 +1,5 @@
-// What data/ hands to a model: one microbatch. The only type that data and parallel share. Unused members are undefined.
+// What data/ hands to a model: one microbatch. The only type that data and parallel share. Unused
+// members are undefined.
 #pragma once
 
 #include <vector>
@@ -14,7 +15,8 @@ struct Batch {
   Tensor segments;    // (B*T) i32; BERT
   Tensor lengths;     // (B) i32 real tokens, the rest of a row is padding; undefined: all T
   Tensor sample_ids;  // (B) i64 global sample numbers: what dropout is keyed by
-  // Predicted positions, ascending: row b*T+t of the microbatch and the id that stands there (causal: the next token).
+  // Predicted positions, ascending: row b*T+t of the microbatch and the id that stands there
+  // (causal: the next token).
   Tensor target_rows;  // (n) i32
   Tensor target_ids;   // (n) i32
   Tensor labels;       // (B) i32; NSP: 0 = B follows A, 1 = random
@@ -22,8 +24,9 @@ struct Batch {
   BatchView view() const { return {B, T, lengths, sample_ids}; }
 };
 
-// One optimizer step on one data-parallel rank: its microbatches in order, cut from the global batch as contiguous slots
-// (rank r of d takes samples [r/d, (r+1)/d) of the step, microbatch m the m-th run of them).
+// One optimizer step on one data-parallel rank: its microbatches in order, cut from the global
+// batch as contiguous slots (rank r of d takes samples [r/d, (r+1)/d) of the step, microbatch m the
+// m-th run of them).
 struct StepBatch {
   std::vector<Batch> microbatches;
 };

@@ -1,4 +1,5 @@
-// What a stage border carries. GPT and BERT use x alone; encoder-decoder and two-stream models need the others.
+// What a stage border carries. GPT and BERT use x alone; encoder-decoder and two-stream models need
+// the others.
 #pragma once
 
 #include <string>

@@ -1,13 +1,15 @@
-// One row per canonical parameter: what init, sharding, checkpoints, hashes, counts and the optimizer read.
-// A canonical matrix is (out, in); q, k and v are rows of their own, adjacent, so that a rank's slices form one fused matrix.
+// One row per canonical parameter: what init, sharding, checkpoints, hashes, counts and the
+// optimizer read. A canonical matrix is (out, in); q, k and v are rows of their own, adjacent, so
+// that a rank's slices form one fused matrix.
 //
 // Canonical names (i: layer):
-//   embeddings.token.weight (V, C)  embeddings.position.weight (P, C)  embeddings.segment.weight (2, C)  embeddings.norm.{weight,bias}
-//   layers.i.attention.{query,key,value}.weight (C, C), .bias (C)      layers.i.attention.output.{weight,bias}
-//   layers.i.attention_norm.{weight,bias}  layers.i.ffn.input.{weight (F, C), bias}  layers.i.ffn.output.{weight (C, F), bias}
+//   embeddings.token.weight (V, C)  embeddings.position.weight (P, C)  embeddings.segment.weight
+//   (2, C)  embeddings.norm.{weight,bias} layers.i.attention.{query,key,value}.weight (C, C), .bias
+//   (C)      layers.i.attention.output.{weight,bias} layers.i.attention_norm.{weight,bias}
+//   layers.i.ffn.input.{weight (F, C), bias}  layers.i.ffn.output.{weight (C, F), bias}
 //   layers.i.ffn_norm.{weight,bias}        (pre: before the branch; post: after the sum)
-//   head.norm.{weight,bias}   (final norm; or the MLM transform's)     head.transform.{weight,bias}   head.decoder.bias (V)
-//   pooler.{weight,bias}      nsp.{weight (2, C), bias}
+//   head.norm.{weight,bias}   (final norm; or the MLM transform's)     head.transform.{weight,bias}
+//   head.decoder.bias (V) pooler.{weight,bias}      nsp.{weight (2, C), bias}
 #pragma once
 
 #include <cstdint>
@@ -38,8 +40,8 @@ struct Init {
 
 struct ParameterRow {
   std::string name;
-  Shape shape;                // canonical, without padding
-  index_t padded_rows = 0;    // rows in memory over all tp ranks (shape[0] but for the vocabulary)
+  Shape shape;              // canonical, without padding
+  index_t padded_rows = 0;  // rows in memory over all tp ranks (shape[0] but for the vocabulary)
   Cut cut;
   Init init;
   bool decay = false;         // weight decay: matrices and embeddings, not biases and norms
@@ -73,8 +75,8 @@ class ParameterTable {
   std::vector<ParameterRow> rows_;
 };
 
-// One rank's parameters: those used by plan positions [first, last), in table order, in one flat buffer of values and one
-// of gradients, without gaps.
+// One rank's parameters: those used by plan positions [first, last), in table order, in one flat
+// buffer of values and one of gradients, without gaps.
 class ParameterStore {
  public:
   struct Entry {
@@ -85,20 +87,26 @@ class ParameterStore {
   };
 
   // The table must outlive the store.
-  ParameterStore(const ParameterTable& table, StageRange range, int tp_rank, int tp_size, DType dtype,
+  ParameterStore(const ParameterTable& table,
+                 StageRange range,
+                 int tp_rank,
+                 int tp_size,
+                 DType dtype,
                  Device device);
 
   bool has(const std::string& name) const;
-  Parameter get(const std::string& name) const;            // throws Error when it is not of this stage
-  Parameter get_if(const std::string& name) const;         // undefined when the model lacks it
-  // Adjacent parameters (q, k, v) as one, cut along dimension 0; undefined when the first is lacking.
+  Parameter get(const std::string& name) const;     // throws Error when it is not of this stage
+  Parameter get_if(const std::string& name) const;  // undefined when the model lacks it
+  // Adjacent parameters (q, k, v) as one, cut along dimension 0; undefined when the first is
+  // lacking.
   Parameter fused(const std::vector<std::string>& names) const;
   const std::vector<Entry>& entries() const { return entries_; }
   Tensor values() const { return values_; }        // flat
   Tensor gradients() const { return gradients_; }  // flat
   index_t count() const { return values_.count(); }
 
-  void initialize(std::uint64_t seed);  // by name and global index: the same weights for every cut; padding rows 0
+  void initialize(std::uint64_t seed);  // by name and global index: the same weights for every cut;
+                                        // padding rows 0
 
  private:
   std::vector<Entry> entries_;

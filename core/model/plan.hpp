@@ -13,14 +13,15 @@ struct LayerSpec {
   enum class Kind { front, block, head };
   Kind kind = Kind::block;
   int stack = 0;
-  index_t index = 0;     // global layer number of a block
-  double cost = 0;       // relative forward time: multiply-adds per token
+  index_t index = 0;  // global layer number of a block
+  double cost = 0;    // relative forward time: multiply-adds per token
 };
 
 std::vector<LayerSpec> plan_layers(const ModelConfig& config, index_t sequence_length);
 
-// Positions [first, last) of each of `stages` stages, contiguous, every stage with at least one block; the greatest cost of a
-// stage is as small as possible, then cuts as early as possible. Throws Error when there are fewer layers than stages.
+// Positions [first, last) of each of `stages` stages, contiguous, every stage with at least one
+// block; the greatest cost of a stage is as small as possible, then cuts as early as possible.
+// Throws Error when there are fewer layers than stages.
 struct StageRange {
   index_t first = 0, last = 0;
   bool operator==(const StageRange&) const = default;

@@ -1,5 +1,6 @@
-// The named models. Sizes of Devlin et al. 2019 and Turc et al. 2019 (bert-*), Radford et al. 2019 (gpt2-*), and nanoGPT's
-// character-level CPU configuration (gpt-nano; bert-nano is the same bidirectional and masked).
+// The named models. Sizes of Devlin et al. 2019 and Turc et al. 2019 (bert-*), Radford et al. 2019
+// (gpt2-*), and nanoGPT's character-level CPU configuration (gpt-nano; bert-nano is the same
+// bidirectional and masked).
 #pragma once
 
 #include <string>

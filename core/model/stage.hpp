@@ -1,4 +1,5 @@
-// The layers [first, last) of the plan on one rank: front, blocks and head as far as they lie in it.
+// The layers [first, last) of the plan on one rank: front, blocks and head as far as they lie in
+// it.
 #pragma once
 
 #include <memory>
@@ -25,22 +26,40 @@ class Stage {
   using SavedHandle = std::unique_ptr<Saved, SavedDeleter>;
 
   // store and tp must outlive the stage.
-  Stage(const ModelConfig& config, StageRange range, ParameterStore& store, Group& tp, Recompute recompute);
+  Stage(const ModelConfig& config,
+        StageRange range,
+        ParameterStore& store,
+        Group& tp,
+        Recompute recompute);
   ~Stage();
   Stage(Stage&&) noexcept;
 
   bool first() const;  // holds the front: forward ignores its input bundle
   bool last() const;   // holds the head: forward adds to the loss terms and returns an empty bundle
-  static std::vector<TensorSpec> border(const ModelConfig& config, index_t B, index_t T, DType dtype);
+  static std::vector<TensorSpec> border(const ModelConfig& config,
+                                        index_t B,
+                                        index_t T,
+                                        DType dtype);
 
   SavedHandle make_saved() const;
-  // context.batch must be batch.view(). In evaluation (context.training false) only the loss terms come out.
-  Bundle forward(const Batch& batch, const Bundle& input, Saved& saved, const Context& context) const;
-  // B and W apart, for zero-bubble schedules. dout is empty on the last stage, the result empty on the first.
-  Bundle backward_input(const Batch& batch, const Bundle& dout, Saved& saved, const Context& context) const;
+  // context.batch must be batch.view(). In evaluation (context.training false) only the loss terms
+  // come out.
+  Bundle forward(const Batch& batch,
+                 const Bundle& input,
+                 Saved& saved,
+                 const Context& context) const;
+  // B and W apart, for zero-bubble schedules. dout is empty on the last stage, the result empty on
+  // the first.
+  Bundle backward_input(const Batch& batch,
+                        const Bundle& dout,
+                        Saved& saved,
+                        const Context& context) const;
   void backward_weight(const Batch& batch, Saved& saved, const Context& context) const;
   // B, then W of each layer at once: frees each layer's memory before the next.
-  Bundle backward(const Batch& batch, const Bundle& dout, Saved& saved, const Context& context) const;
+  Bundle backward(const Batch& batch,
+                  const Bundle& dout,
+                  Saved& saved,
+                  const Context& context) const;
   // Logits of the given rows (head stage; whole over tp, padding left out), for generation: (n, V).
   Tensor logits(const Batch& batch, const Bundle& input, const Context& context) const;
 

@@ -1,4 +1,5 @@
-// What a layer needs to know about the moment: step, batch, position in the model, and where loss terms go.
+// What a layer needs to know about the moment: step, batch, position in the model, and where loss
+// terms go.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +11,8 @@
 
 namespace lockstep {
 
-// Position of a dropout in the model. Keyed by position, never by parameter name (layers may share parameters) or rank.
+// Position of a dropout in the model. Keyed by position, never by parameter name (layers may share
+// parameters) or rank.
 struct Site {
   enum class Op : std::uint32_t { embedding, attention, attention_output, ffn_output };
 
@@ -18,14 +20,16 @@ struct Site {
   std::uint32_t layer = 0;  // global layer number; embeddings use 0
 };
 
-// One term of the loss: total = sum over terms of weight * sum / count. count is of the whole global batch, known before
-// the first forward; sum is of what this rank's head has seen in this step.
+// One term of the loss: total = sum over terms of weight * sum / count. count is of the whole
+// global batch, known before the first forward; sum is of what this rank's head has seen in this
+// step.
 struct LossTerm {
   std::string name;  // "lm", "mlm", "nsp"
   double weight = 1;
   double sum = 0;
   std::int64_t count = 0;
-  std::int64_t correct = 0;  // rows whose first largest logit is the target; counted in evaluation only
+  std::int64_t correct =
+      0;  // rows whose first largest logit is the target; counted in evaluation only
 };
 
 // What layers see of a microbatch: B samples of T positions.
@@ -50,18 +54,20 @@ struct Context {
     return context;
   }
   PhiloxKey dropout_key(Site::Op op) const {
-    const std::uint64_t where = (std::uint64_t{site.stack} << 48) | (std::uint64_t{site.layer} << 16) |
-                                static_cast<std::uint64_t>(op);
+    const std::uint64_t where = (std::uint64_t{site.stack} << 48) |
+                                (std::uint64_t{site.layer} << 16) | static_cast<std::uint64_t>(op);
     return philox_key(seed, hash_name("dropout"), mix(static_cast<std::uint64_t>(step), where));
   }
   DropoutSpec dropout(Site::Op op, double probability) const {
     return {training ? probability : 0.0, dropout_key(op), batch.sample_ids, batch.T, 0};
   }
-  // A term's output gradient is scaled at its source by weight * count_0 / count; the optimizer multiplies once by 1 / count_0.
+  // A term's output gradient is scaled at its source by weight * count_0 / count; the optimizer
+  // multiplies once by 1 / count_0.
   double gradient_factor(std::size_t term) const {
     const LossTerm& t = (*terms)[term];
-    return t.count == 0 ? 0.0
-                        : t.weight * static_cast<double>((*terms)[0].count) / static_cast<double>(t.count);
+    return t.count == 0
+               ? 0.0
+               : t.weight * static_cast<double>((*terms)[0].count) / static_cast<double>(t.count);
   }
 };
 

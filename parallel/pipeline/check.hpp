@@ -1,5 +1,7 @@
-// Plays a schedule without MPI: order, completeness, deadlock, makespan, bubble, peak activations (science of pipelines:
-// docs/parallelism.md). Communication takes no time; F, B, W are the times of a whole rank's layers, a virtual stage takes 1/V.
+// Plays a schedule without MPI: order, completeness, deadlock, makespan, bubble, peak activations
+// (science of pipelines: docs/parallelism.md). Communication takes no time; F, B, W are the times
+// of a whole rank's layers, a virtual stage takes 1/V. Without a split backward an action B takes B
+// + W. F(v, m) waits for F(v - 1, m); B(v, m) for F(v, m) and B(v + 1, m); W(v, m) for B(v, m).
 #pragma once
 
 #include <vector>
@@ -14,12 +16,14 @@ struct ActionTimes {
 
 struct Playback {
   double makespan = 0;
-  double bubble_fraction = 0;             // 1 - M (F + B + W) / makespan
-  std::vector<double> peak_activations;   // per rank, in stage-microbatches
-  std::vector<std::vector<double>> start; // [rank][position] when each action begins
+  double bubble_fraction = 0;            // 1 - M (F + B + W) / makespan
+  std::vector<double> peak_activations;  // per rank, in stage-microbatches: held from F to W, or to
+                                         // B where that is all
+  std::vector<std::vector<double>> start;  // [rank][position] when each action begins
 };
 
-// Throws Error saying which action of which rank waits for which, is missing, or is there twice.
+// Throws Error saying which action of which rank waits for which, is missing, is there twice, or
+// adds to weight gradients out of microbatch order.
 Playback play(const Schedule& schedule, ActionTimes times = {});
 
 }  // namespace lockstep

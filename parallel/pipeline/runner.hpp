@@ -1,4 +1,5 @@
-// Executes one rank's actions of a schedule: receives, computes, sends. Nothing else: no sums, no optimizer.
+// Executes one rank's actions of a schedule: receives, computes, sends. Nothing else: no sums, no
+// optimizer.
 #pragma once
 
 #include <memory>
@@ -13,12 +14,16 @@ namespace lockstep {
 class PipelineRunner {
  public:
   // stage and topology must outlive the runner. schedule.stages == topology.degrees().pp.
-  PipelineRunner(const Stage& stage, const ModelConfig& config, DType dtype, const Topology& topology,
+  PipelineRunner(const Stage& stage,
+                 const ModelConfig& config,
+                 DType dtype,
+                 const Topology& topology,
                  Schedule schedule);
   ~PipelineRunner();
 
-  // F and B (and W) of every microbatch. Adds the sums of the loss terms on the last stage; context.batch is set here.
-  // Receives are posted before they are needed, sends are waited for at the end.
+  // F and B (and W) of every microbatch. Adds the sums of the loss terms on the last stage;
+  // context.batch is set here. Receives are posted before they are needed, sends are waited for at
+  // the end.
   void run(const StepBatch& batch, Context context);
   // Forward only, in order, any number of microbatches; context.training false.
   void evaluate(const std::vector<Batch>& batches, Context context);

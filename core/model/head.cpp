@@ -1,0 +1,45 @@
+#include "core/model/head.hpp"
+
+namespace lockstep {
+
+Head::Head(const ModelConfig& config, const ParameterStore& store, Group& tp)
+    : lm_(config, store, tp),
+      width_(config.width),
+      dtype_(store.values().dtype()),
+      device_(store.values().device()) {
+  if (config.final_norm) {
+    norm_.emplace(store.get("head.norm.weight"), store.get_if("head.norm.bias"),
+                  config.norm_epsilon);
+  }
+  if (config.objective == Objective::mlm_nsp) nsp_.emplace(store);
+}
+
+void Head::forward(const Batch& batch,
+                   const Tensor& x,
+                   Saved& saved,
+                   const Context& context) const {
+  const Tensor normed = norm_ ? norm_->forward(x, saved.norm, context) : x;
+  lm_.forward(batch, normed, saved.lm, context);
+  if (nsp_) nsp_->forward(batch, normed, saved.nsp, context);
+}
+
+Tensor Head::backward_input(const Batch& batch, Saved& saved, const Context& context) const {
+  // Rows that nothing predicts from get no gradient.
+  Tensor dx = Tensor::zeros({batch.B * batch.T, width_}, dtype_, device_);
+  lm_.backward_input(dx, saved.lm, context);
+  if (nsp_) nsp_->backward_input(dx, saved.nsp, context);
+  return norm_ ? norm_->backward_input(dx, saved.norm, context) : dx;
+}
+
+void Head::backward_weight(Saved& saved, const Context& context) const {
+  lm_.backward_weight(saved.lm, context);
+  if (nsp_) nsp_->backward_weight(saved.nsp, context);
+  if (norm_) norm_->backward_weight(saved.norm, context);
+}
+
+Tensor Head::logits(const Batch& batch, const Tensor& x, const Context& context) const {
+  LayerNorm::Saved dropped;
+  return lm_.logits(batch, norm_ ? norm_->forward(x, dropped, context) : x, context);
+}
+
+}  // namespace lockstep

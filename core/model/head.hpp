@@ -1,0 +1,36 @@
+// The last position of the plan: x (B*T, C) -> loss terms.   [final norm] -> LmHead, and NspHead
+// for mlm_nsp; dx is their sum.
+#pragma once
+
+#include <optional>
+
+#include "core/model/lm_head.hpp"
+#include "core/model/nsp_head.hpp"
+
+namespace lockstep {
+
+class Head {
+ public:
+  struct Saved {
+    LayerNorm::Saved norm;
+    LmHead::Saved lm;
+    NspHead::Saved nsp;
+  };
+
+  Head(const ModelConfig& config, const ParameterStore& store, Group& tp);
+
+  void forward(const Batch& batch, const Tensor& x, Saved& saved, const Context& context) const;
+  Tensor backward_input(const Batch& batch, Saved& saved, const Context& context) const;
+  void backward_weight(Saved& saved, const Context& context) const;
+  Tensor logits(const Batch& batch, const Tensor& x, const Context& context) const;
+
+ private:
+  std::optional<LayerNorm> norm_;
+  LmHead lm_;
+  std::optional<NspHead> nsp_;
+  index_t width_;
+  DType dtype_;
+  Device device_;
+};
+
+}  // namespace lockstep

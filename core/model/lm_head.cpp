@@ -1,0 +1,82 @@
+#include "core/model/lm_head.hpp"
+
+#include <utility>
+
+#include "core/ops/elementwise.hpp"
+
+namespace lockstep {
+
+MlmTransform::MlmTransform(Linear dense, Activation activation, LayerNorm norm)
+    : dense_(std::move(dense)), activation_(activation), norm_(std::move(norm)) {}
+
+Tensor MlmTransform::forward(const Tensor& x, Saved& saved, const Context& context) const {
+  saved.hidden = dense_.forward(x, saved.dense, context);
+  Tensor activated = Tensor::empty(saved.hidden.shape(), x.dtype(), x.device());
+  activation_forward(activated, saved.hidden, activation_);
+  return norm_.forward(activated, saved.norm, context);
+}
+
+Tensor MlmTransform::backward_input(const Tensor& dy, Saved& saved, const Context& context) const {
+  const Tensor dactivated = norm_.backward_input(dy, saved.norm, context);
+  Tensor dhidden = Tensor::empty(dactivated.shape(), dy.dtype(), dy.device());
+  activation_backward(dhidden, dactivated, saved.hidden, activation_);
+  saved.hidden = {};
+  return dense_.backward_input(dhidden, saved.dense, context);
+}
+
+void MlmTransform::backward_weight(Saved& saved, const Context& context) const {
+  norm_.backward_weight(saved.norm, context);
+  dense_.backward_weight(saved.dense, context);
+}
+
+LmHead::LmHead(const ModelConfig& config, const ParameterStore& store, Group& tp)
+    : loss_(store.get("embeddings.token.weight"),
+            store.get_if("head.decoder.bias"),
+            {tp.rank() * store.get("embeddings.token.weight").value.rows(), config.vocab_size},
+            0,
+            tp) {
+  if (config.mlm_transform) {
+    transform_.emplace(Linear(store.get("head.transform.weight"),
+                              store.get_if("head.transform.bias"), Split::none, tp),
+                       config.activation,
+                       LayerNorm(store.get("head.norm.weight"), store.get_if("head.norm.bias"),
+                                 config.norm_epsilon));
+  }
+}
+
+Tensor LmHead::picked(const Tensor& x,
+                      const Tensor& rows,
+                      MlmTransform::Saved& saved,
+                      const Context& context) const {
+  Tensor y = Tensor::empty({rows.count(), x.columns()}, x.dtype(), x.device());
+  gather_rows(y, x, rows);
+  return transform_ ? transform_->forward(y, saved, context) : y;
+}
+
+void LmHead::forward(const Batch& batch,
+                     const Tensor& x,
+                     Saved& saved,
+                     const Context& context) const {
+  saved.rows = batch.target_rows;
+  loss_.forward(picked(x, batch.target_rows, saved.transform, context), batch.target_ids,
+                saved.loss, context);
+}
+
+void LmHead::backward_input(Tensor& dx, Saved& saved, const Context& context) const {
+  Tensor dpicked = loss_.backward_input(saved.loss, context);
+  if (transform_) dpicked = transform_->backward_input(dpicked, saved.transform, context);
+  add_rows(dx, dpicked, saved.rows);
+}
+
+void LmHead::backward_weight(Saved& saved, const Context& context) const {
+  loss_.backward_weight(saved.loss, context);
+  if (transform_) transform_->backward_weight(saved.transform, context);
+  saved.rows = {};
+}
+
+Tensor LmHead::logits(const Batch& batch, const Tensor& x, const Context& context) const {
+  MlmTransform::Saved dropped;
+  return loss_.logits(picked(x, batch.target_rows, dropped, context));
+}
+
+}  // namespace lockstep

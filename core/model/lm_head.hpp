@@ -1,0 +1,67 @@
+// Predicts tokens, the next one (causal) or masked ones:   rows picked by the batch (n, C) ->
+// [transform] -> tied decoder -> term 0. The transform is BERT's: norm(act(x W^T + b)); it runs on
+// the picked rows only and is whole on every tp rank. The decoder is the token table, cut over the
+// vocabulary, with a bias of its own behind a transform.
+#pragma once
+
+#include <optional>
+
+#include "core/group.hpp"
+#include "core/model/batch.hpp"
+#include "core/model/config.hpp"
+#include "core/model/parameter_table.hpp"
+#include "core/nn/layer_norm.hpp"
+#include "core/nn/linear.hpp"
+#include "core/nn/losses.hpp"
+
+namespace lockstep {
+
+// y = norm(act(x W^T + b)).   x, y (n, C)
+class MlmTransform {
+ public:
+  struct Saved {
+    Linear::Saved dense;
+    LayerNorm::Saved norm;
+    Tensor hidden;  // before the activation
+  };
+
+  MlmTransform(Linear dense, Activation activation, LayerNorm norm);
+
+  Tensor forward(const Tensor& x, Saved& saved, const Context& context) const;
+  Tensor backward_input(const Tensor& dy, Saved& saved, const Context& context) const;
+  void backward_weight(Saved& saved, const Context& context) const;
+
+ private:
+  Linear dense_;
+  Activation activation_;
+  LayerNorm norm_;
+};
+static_assert(Module<MlmTransform>);
+
+class LmHead {
+ public:
+  struct Saved {
+    Tensor rows;
+    MlmTransform::Saved transform;
+    VocabularyLoss::Saved loss;
+  };
+
+  LmHead(const ModelConfig& config, const ParameterStore& store, Group& tp);
+
+  void forward(const Batch& batch, const Tensor& x, Saved& saved, const Context& context) const;
+  // Adds into dx (B*T, C).
+  void backward_input(Tensor& dx, Saved& saved, const Context& context) const;
+  void backward_weight(Saved& saved, const Context& context) const;
+  Tensor logits(const Batch& batch, const Tensor& x, const Context& context) const;
+
+ private:
+  Tensor picked(const Tensor& x,
+                const Tensor& rows,
+                MlmTransform::Saved& saved,
+                const Context& context) const;
+
+  std::optional<MlmTransform> transform_;
+  VocabularyLoss loss_;
+};
+
+}  // namespace lockstep

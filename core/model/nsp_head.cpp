@@ -1,0 +1,55 @@
+#include "core/model/nsp_head.hpp"
+
+#include <utility>
+
+#include "core/ops/elementwise.hpp"
+
+namespace lockstep {
+namespace {
+
+Tensor first_rows(const Batch& batch) {
+  Tensor rows = Tensor::empty({batch.B}, DType::i32, batch.tokens.device());
+  for (index_t b = 0; b < batch.B; ++b) {
+    rows.data<std::int32_t>()[b] = static_cast<std::int32_t>(b * batch.T);
+  }
+  return rows;
+}
+
+}  // namespace
+
+NspHead::NspHead(const ParameterStore& store)
+    : alone_(std::make_unique<LocalGroup>()),
+      pooler_(store.get("pooler.weight"), store.get_if("pooler.bias"), Split::none, *alone_),
+      classifier_(store.get("nsp.weight"), store.get_if("nsp.bias"), Split::none, *alone_),
+      loss_({0, 2}, 1, *alone_) {}
+
+void NspHead::forward(const Batch& batch,
+                      const Tensor& x,
+                      Saved& saved,
+                      const Context& context) const {
+  saved.rows = first_rows(batch);
+  Tensor first = Tensor::empty({batch.B, x.columns()}, x.dtype(), x.device());
+  gather_rows(first, x, saved.rows);
+  const Tensor dense = pooler_.forward(first, saved.pooler, context);
+  saved.pooled = Tensor::empty(dense.shape(), x.dtype(), x.device());
+  tanh_forward(saved.pooled, dense);
+  saved.logits = classifier_.forward(saved.pooled, saved.classifier, context);
+  loss_.forward(saved.logits, batch.labels, saved.loss, context);
+}
+
+void NspHead::backward_input(Tensor& dx, Saved& saved, const Context& context) const {
+  Tensor dlogits = std::exchange(saved.logits, {});
+  loss_.backward(dlogits, saved.loss, context);
+  const Tensor dpooled = classifier_.backward_input(dlogits, saved.classifier, context);
+  Tensor ddense = Tensor::empty(dpooled.shape(), dx.dtype(), dx.device());
+  tanh_backward(ddense, dpooled, saved.pooled);
+  add_rows(dx, pooler_.backward_input(ddense, saved.pooler, context), saved.rows);
+}
+
+void NspHead::backward_weight(Saved& saved, const Context& context) const {
+  classifier_.backward_weight(saved.classifier, context);
+  pooler_.backward_weight(saved.pooler, context);
+  saved = {};
+}
+
+}  // namespace lockstep

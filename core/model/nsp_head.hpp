@@ -1,0 +1,36 @@
+// Next-sentence prediction (Devlin et al. 2019):   first token's row (B, C) -> tanh(dense) -> (B,
+// 2) -> cross-entropy, term 1. Whole on every tp rank: no communication.
+#pragma once
+
+#include <memory>
+
+#include "core/group.hpp"
+#include "core/model/batch.hpp"
+#include "core/model/parameter_table.hpp"
+#include "core/nn/linear.hpp"
+#include "core/nn/losses.hpp"
+
+namespace lockstep {
+
+class NspHead {
+ public:
+  struct Saved {
+    Tensor rows, pooled, logits;  // logits become their own gradient in backward_input
+    Linear::Saved pooler, classifier;
+    CrossEntropy::Saved loss;
+  };
+
+  explicit NspHead(const ParameterStore& store);
+
+  void forward(const Batch& batch, const Tensor& x, Saved& saved, const Context& context) const;
+  // Adds into dx (B*T, C).
+  void backward_input(Tensor& dx, Saved& saved, const Context& context) const;
+  void backward_weight(Saved& saved, const Context& context) const;
+
+ private:
+  std::unique_ptr<Group> alone_;  // a rank has all columns itself
+  Linear pooler_, classifier_;
+  CrossEntropy loss_;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,221 @@
+#include "core/model/stage.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <optional>
+#include <utility>
+#include <variant>
+
+#include "core/error.hpp"
+#include "core/model/front.hpp"
+#include "core/model/head.hpp"
+#include "core/nn/block.hpp"
+#include "core/nn/recompute.hpp"
+
+namespace lockstep {
+namespace {
+
+// A block at its place in the model: dropout is keyed by `number`.
+struct Layer {
+  using Saved = std::variant<Block::Saved, Recomputed<Block>::Saved>;
+
+  std::uint32_t number = 0;
+  std::variant<Block, Recomputed<Block>> module;
+
+  Tensor forward(const Tensor& x, Saved& saved, const Context& context) const {
+    return std::visit(
+        [&]<typename M>(const M& m) {
+          return m.forward(x, saved.emplace<typename M::Saved>(), context.at(number));
+        },
+        module);
+  }
+  Tensor backward_input(const Tensor& dy, Saved& saved, const Context& context) const {
+    return std::visit(
+        [&]<typename M>(const M& m) {
+          return m.backward_input(dy, std::get<typename M::Saved>(saved), context.at(number));
+        },
+        module);
+  }
+  void backward_weight(Saved& saved, const Context& context) const {
+    std::visit(
+        [&]<typename M>(const M& m) {
+          m.backward_weight(std::get<typename M::Saved>(saved), context.at(number));
+        },
+        module);
+  }
+};
+
+Block make_block(const ModelConfig& config, index_t index, const ParameterStore& store, Group& tp) {
+  const std::string prefix = build_string("layers.", index, ".");
+  const auto linear = [&](const std::string& name, Split split) {
+    return Linear(store.get(prefix + name + ".weight"), store.get_if(prefix + name + ".bias"),
+                  split, tp);
+  };
+  const auto norm = [&](const std::string& name) {
+    return LayerNorm(store.get(prefix + name + ".weight"), store.get_if(prefix + name + ".bias"),
+                     config.norm_epsilon);
+  };
+  const auto fused = [&](const std::string& kind) {
+    const std::string attention = prefix + "attention.";
+    return store.fused(
+        {attention + "query" + kind, attention + "key" + kind, attention + "value" + kind});
+  };
+  const AttentionConfig heads{config.heads / tp.size(), config.head_size,
+                              config.heads / tp.size() * tp.rank(), config.mask,
+                              config.attention_dropout};
+  return Block(norm("attention_norm"),
+               Attention(Linear(fused(".weight"), fused(".bias"), Split::output, tp),
+                         linear("attention.output", Split::input), heads),
+               norm("ffn_norm"),
+               Mlp(linear("ffn.input", Split::output), config.activation,
+                   linear("ffn.output", Split::input)),
+               config.norm, config.dropout);
+}
+
+}  // namespace
+
+struct Stage::Saved {
+  Front::Saved front;
+  std::vector<Layer::Saved> layers;
+  Head::Saved head;
+};
+
+void Stage::SavedDeleter::operator()(Saved* saved) const { delete saved; }
+
+struct Stage::Parts {
+  std::optional<Front> front;
+  std::vector<Layer> layers;
+  std::optional<Head> head;
+
+  // Front and layers. Without `saved` (evaluation) each layer's memory goes before the next.
+  Tensor run(const Batch& batch, const Bundle& input, Saved* saved, const Context& context) const {
+    Front::Saved front_saved;
+    Tensor x = front ? front->forward(batch, saved ? saved->front : front_saved, context) : input.x;
+    front_saved = {};
+    assert(x.rows() == batch.B * batch.T);
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      Layer::Saved dropped;
+      x = layers[i].forward(x, saved ? saved->layers[i] : dropped, context);
+    }
+    return x;
+  }
+};
+
+Stage::Stage(const ModelConfig& config,
+             StageRange range,
+             ParameterStore& store,
+             Group& tp,
+             Recompute recompute)
+    : parts_(std::make_unique<Parts>()) {
+  config.validate();
+  require(config.head_size > 0, "the model's head size is not resolved");
+  assert(range.first >= 0 && range.first < range.last && range.last <= config.layers + 2);
+  if (range.first == 0) parts_->front.emplace(config, store, tp);
+  for (index_t position = std::max(range.first, index_t{1});
+       position < std::min(range.last, config.layers + 1); ++position) {
+    const index_t index = position - 1;
+    Block block = make_block(config, index, store, tp);
+    const auto number = static_cast<std::uint32_t>(index);
+    if (recompute == Recompute::full) {
+      parts_->layers.push_back({number, Recomputed<Block>(std::move(block))});
+    } else {
+      parts_->layers.push_back({number, std::move(block)});
+    }
+  }
+  if (range.last == config.layers + 2) parts_->head.emplace(config, store, tp);
+}
+
+Stage::~Stage() = default;
+Stage::Stage(Stage&&) noexcept = default;
+
+bool Stage::first() const { return parts_->front.has_value(); }
+bool Stage::last() const { return parts_->head.has_value(); }
+
+std::vector<TensorSpec> Stage::border(const ModelConfig& config,
+                                      index_t B,
+                                      index_t T,
+                                      DType dtype) {
+  return {{"x", {B * T, config.width}, dtype, true}};
+}
+
+Stage::SavedHandle Stage::make_saved() const {
+  SavedHandle saved(new Saved);
+  saved->layers.resize(parts_->layers.size());
+  return saved;
+}
+
+Bundle Stage::forward(const Batch& batch,
+                      const Bundle& input,
+                      Saved& saved,
+                      const Context& context) const {
+  const Tensor x = parts_->run(batch, input, context.training ? &saved : nullptr, context);
+  if (!last()) return {x, input.memory, input.g};
+  Head::Saved dropped;
+  parts_->head->forward(batch, x, context.training ? saved.head : dropped, context);
+  return {};
+}
+
+Bundle Stage::backward_input(const Batch& batch,
+                             const Bundle& dout,
+                             Saved& saved,
+                             const Context& context) const {
+  Tensor dx = last() ? parts_->head->backward_input(batch, saved.head, context) : dout.x;
+  for (std::size_t i = parts_->layers.size(); i-- > 0;) {
+    dx = parts_->layers[i].backward_input(dx, saved.layers[i], context);
+  }
+  if (!first()) return {dx, dout.memory, dout.g};
+  parts_->front->backward_input(dx, saved.front, context);
+  return {};
+}
+
+// In the order of backward(): the tied table's gradient is the same bits either way.
+void Stage::backward_weight(const Batch&, Saved& saved, const Context& context) const {
+  if (last()) parts_->head->backward_weight(saved.head, context);
+  for (std::size_t i = parts_->layers.size(); i-- > 0;) {
+    parts_->layers[i].backward_weight(saved.layers[i], context);
+  }
+  if (first()) parts_->front->backward_weight(saved.front, context);
+}
+
+Bundle Stage::backward(const Batch& batch,
+                       const Bundle& dout,
+                       Saved& saved,
+                       const Context& context) const {
+  Tensor dx = dout.x;
+  if (last()) {
+    dx = parts_->head->backward_input(batch, saved.head, context);
+    parts_->head->backward_weight(saved.head, context);
+  }
+  for (std::size_t i = parts_->layers.size(); i-- > 0;) {
+    dx = parts_->layers[i].backward_input(dx, saved.layers[i], context);
+    parts_->layers[i].backward_weight(saved.layers[i], context);
+  }
+  if (!first()) return {dx, dout.memory, dout.g};
+  parts_->front->backward_input(dx, saved.front, context);
+  parts_->front->backward_weight(saved.front, context);
+  return {};
+}
+
+Tensor Stage::logits(const Batch& batch, const Bundle& input, const Context& context) const {
+  assert(last());
+  return parts_->head->logits(batch, parts_->run(batch, input, nullptr, context), context);
+}
+
+std::vector<LossTerm> loss_terms(const ModelConfig& config) {
+  std::vector<LossTerm> terms(1);
+  terms[0].name = config.objective == Objective::causal ? "lm" : "mlm";
+  if (config.objective == Objective::mlm_nsp) terms.emplace_back().name = "nsp";
+  return terms;
+}
+
+void add_counts(std::vector<LossTerm>& terms, const Batch& batch) {
+  const auto counted = [](const Tensor& ids) {
+    std::int64_t count = 0;
+    for (index_t i = 0; i < ids.count(); ++i) count += ids.data<std::int32_t>()[i] >= 0 ? 1 : 0;
+    return count;
+  };
+  terms[0].count += counted(batch.target_ids);
+  if (terms.size() > 1) terms[1].count += counted(batch.labels);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,42 @@
+// Self-attention: y = output(attend(q, k, v)), q | k | v = qkv(x), one fused matrix cut over tp by
+// heads. x, y (N, C)  qkv (N, 3 NH_local HS)  attended (N, NH_local HS).  NH_local heads of this
+// rank, HS head size. The context's batch gives B, T, lengths (padding) and the sample numbers that
+// dropout of the probabilities is keyed by.
+#pragma once
+
+#include "core/nn/linear.hpp"
+#include "core/ops/attention.hpp"
+
+namespace lockstep {
+
+struct AttentionConfig {
+  index_t heads = 0;  // of this rank
+  index_t head_size = 0;
+  index_t first_head = 0;  // global number of this rank's head 0
+  Mask mask = Mask::full;
+  double dropout = 0;
+};
+
+class Attention {
+ public:
+  struct Saved {
+    Linear::Saved qkv_linear, output_linear;
+    Tensor qkv, attended, lse;
+  };
+
+  Attention(Linear qkv, Linear output, AttentionConfig config);
+
+  Tensor forward(const Tensor& x, Saved& saved, const Context& context) const;
+  Tensor backward_input(const Tensor& dy, Saved& saved, const Context& context) const;
+  void backward_weight(Saved& saved, const Context& context) const;
+
+ private:
+  AttentionSpec spec(const Context& context) const;
+  Tensor part(const Tensor& fused, index_t number) const;  // 0: q, 1: k, 2: v
+
+  Linear qkv_, output_;
+  AttentionConfig config_;
+};
+static_assert(Module<Attention>);
+
+}  // namespace lockstep

@@ -1,0 +1,44 @@
+// One Transformer layer of two residual branches, attention and mlp.   x, y (N, C)
+//   pre:  h = x + drop(attention(norm1(x)));   y = h + drop(mlp(norm2(h)))      (GPT-2)
+//   post: h = norm1(x + drop(attention(x)));   y = norm2(h + drop(mlp(h)))      (Vaswani et al.
+//   2017, BERT)
+// Dropout masks are functions of the context's site and of (sample, position, feature): nothing of
+// them is saved.
+#pragma once
+
+#include "core/nn/attention.hpp"
+#include "core/nn/layer_norm.hpp"
+#include "core/nn/mlp.hpp"
+
+namespace lockstep {
+
+class Block {
+ public:
+  struct Saved {
+    LayerNorm::Saved attention_norm, ffn_norm;
+    Attention::Saved attention;
+    Mlp::Saved mlp;
+  };
+
+  Block(LayerNorm attention_norm,
+        Attention attention,
+        LayerNorm ffn_norm,
+        Mlp mlp,
+        NormPlace place,
+        double dropout);
+
+  Tensor forward(const Tensor& x, Saved& saved, const Context& context) const;
+  Tensor backward_input(const Tensor& dy, Saved& saved, const Context& context) const;
+  void backward_weight(Saved& saved, const Context& context) const;
+
+ private:
+  LayerNorm attention_norm_;
+  Attention attention_;
+  LayerNorm ffn_norm_;
+  Mlp mlp_;
+  NormPlace place_;
+  double dropout_;
+};
+static_assert(Module<Block>);
+
+}  // namespace lockstep

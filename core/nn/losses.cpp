@@ -1,0 +1,143 @@
+#include "core/nn/losses.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/ops/elementwise.hpp"
+#include "core/ops/gemm.hpp"
+
+namespace lockstep {
+
+CrossEntropy::CrossEntropy(VocabularySlice slice, std::size_t term, Group& group)
+    : slice_(slice), term_(term), group_(&group) {}
+
+void CrossEntropy::forward(const Tensor& logits,
+                           const Tensor& targets,
+                           Saved& saved,
+                           const Context& context) const {
+  const index_t n = logits.rows();
+  assert(targets.count() == n);
+  const bool counts_correct = !context.training && !context.recomputing;
+  saved.targets = targets;
+  saved.largest = Tensor::empty({n}, DType::f64, logits.device());
+  saved.statistics = Tensor::empty({2, n}, DType::f64, logits.device());
+  Tensor argmax, largest_here;
+  if (counts_correct) argmax = Tensor::empty({n}, DType::i64, logits.device());
+
+  cross_entropy_max(saved.largest, argmax, logits, slice_);
+  if (counts_correct) largest_here = saved.largest.clone();
+  group_->all_reduce(saved.largest, Reduce::max, "cross_entropy");
+  cross_entropy_statistics(saved.statistics, logits, targets, saved.largest, slice_);
+  group_->all_reduce(saved.statistics, Reduce::sum, "cross_entropy");
+
+  if (context.recomputing) return;
+  LossTerm& term = (*context.terms)[term_];
+  term.sum += cross_entropy_loss(saved.largest, saved.statistics, targets);
+  if (counts_correct) count_correct(argmax, largest_here, saved, term);
+}
+
+// Of ranks whose largest logit is the largest of all, the least column wins: the first largest, as
+// without a cut.
+void CrossEntropy::count_correct(const Tensor& argmax,
+                                 const Tensor& largest_here,
+                                 const Saved& saved,
+                                 LossTerm& term) const {
+  Tensor first = argmax;
+  for (index_t i = 0; i < first.count(); ++i) {
+    if (largest_here.data<double>()[i] < saved.largest.data<double>()[i]) {
+      first.data<std::int64_t>()[i] = slice_.V;
+    }
+  }
+  group_->all_reduce(first, Reduce::min, "cross_entropy");
+  for (index_t i = 0; i < first.count(); ++i) {
+    if (first.data<std::int64_t>()[i] == saved.targets.data<std::int32_t>()[i]) ++term.correct;
+  }
+}
+
+void CrossEntropy::backward(Tensor& logits, const Saved& saved, const Context& context) const {
+  cross_entropy_backward(logits, saved.targets, saved.largest, saved.statistics,
+                         context.gradient_factor(term_), slice_);
+}
+
+VocabularyLoss::VocabularyLoss(Parameter weight,
+                               Parameter bias,
+                               VocabularySlice slice,
+                               std::size_t term,
+                               Group& tp,
+                               index_t chunk_rows)
+    : weight_(std::move(weight)),
+      bias_(std::move(bias)),
+      slice_(slice),
+      cross_entropy_(slice, term, tp),
+      tp_(&tp),
+      chunk_rows_(chunk_rows) {
+  assert(weight_.defined() && chunk_rows_ > 0);
+}
+
+Tensor VocabularyLoss::local_logits(const Tensor& x) const {
+  Tensor logits = Tensor::empty({x.rows(), weight_.value.rows()}, x.dtype(), x.device());
+  gemm(logits, x, Transpose::no, weight_.value, Transpose::yes);
+  if (bias_.defined()) add_bias(logits, bias_.value);
+  return logits;
+}
+
+void VocabularyLoss::forward(const Tensor& x,
+                             const Tensor& targets,
+                             Saved& saved,
+                             const Context& context) const {
+  const index_t n = x.rows();
+  saved = {};
+  saved.x = x;
+  saved.chunks.resize(static_cast<std::size_t>((n + chunk_rows_ - 1) / chunk_rows_));
+  if (context.training) saved.dx = Tensor::empty(x.shape(), x.dtype(), x.device());
+  for (std::size_t chunk = 0; chunk < saved.chunks.size(); ++chunk) {
+    const index_t first = static_cast<index_t>(chunk) * chunk_rows_;
+    const index_t rows = std::min(chunk_rows_, n - first);
+    Tensor logits = local_logits(x.range(first, rows));
+    cross_entropy_.forward(logits, targets.range(first, rows), saved.chunks[chunk], context);
+    if (!context.training) continue;
+    cross_entropy_.backward(logits, saved.chunks[chunk], context);
+    Tensor dx = saved.dx.range(first, rows);
+    gemm(dx, logits, Transpose::no, weight_.value, Transpose::no);
+    if (saved.chunks.size() == 1) saved.dlogits = logits;
+  }
+}
+
+Tensor VocabularyLoss::backward_input(Saved& saved, const Context&) const {
+  // Each rank has the part of its columns.
+  tp_->all_reduce(saved.dx, Reduce::sum, "head");
+  return std::exchange(saved.dx, {});
+}
+
+void VocabularyLoss::backward_weight(Saved& saved, const Context& context) const {
+  Tensor dweight = weight_.gradient, dbias = bias_.gradient;
+  for (std::size_t chunk = 0; chunk < saved.chunks.size(); ++chunk) {
+    const index_t first = static_cast<index_t>(chunk) * chunk_rows_;
+    const Tensor x = saved.x.range(first, std::min(chunk_rows_, saved.x.rows() - first));
+    Tensor dlogits = saved.dlogits;
+    if (!dlogits.defined()) {
+      dlogits = local_logits(x);
+      cross_entropy_.backward(dlogits, saved.chunks[chunk], context);
+    }
+    gemm(dweight, dlogits, Transpose::yes, x, Transpose::no, Accumulate::yes);
+    if (bias_.defined()) add_column_sums(dbias, dlogits);
+  }
+  saved = {};
+}
+
+Tensor VocabularyLoss::logits(const Tensor& x) const {
+  const index_t n = x.rows(), V_local = weight_.value.rows(), ranks = tp_->size();
+  // Rank after rank, each (n, V_local); then side by side.
+  Tensor blocks = Tensor::empty({ranks, n, V_local}, x.dtype(), x.device());
+  blocks.range(tp_->rank(), 1).reshape({n, V_local}).copy_from(local_logits(x));
+  tp_->all_gather(blocks.reshape({blocks.count()}), "head");
+  Tensor whole = Tensor::empty({n, slice_.V}, x.dtype(), x.device());
+  for (index_t rank = 0; rank < ranks && rank * V_local < slice_.V; ++rank) {
+    const index_t real = std::min(V_local, slice_.V - rank * V_local);
+    whole.column_range(rank * V_local, real)
+        .copy_from(blocks.range(rank, 1).reshape({n, V_local}).column_range(0, real));
+  }
+  return whole;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,29 @@
+// y = output(act(input(x))).   x, y (N, C)  hidden (N, F_local): input cuts F by columns, output by
+// rows, so that the activation in between needs no communication.
+#pragma once
+
+#include "core/nn/linear.hpp"
+#include "core/ops/activation.hpp"
+
+namespace lockstep {
+
+class Mlp {
+ public:
+  struct Saved {
+    Linear::Saved input, output;
+    Tensor hidden;  // before the activation
+  };
+
+  Mlp(Linear input, Activation activation, Linear output);
+
+  Tensor forward(const Tensor& x, Saved& saved, const Context& context) const;
+  Tensor backward_input(const Tensor& dy, Saved& saved, const Context& context) const;
+  void backward_weight(Saved& saved, const Context& context) const;
+
+ private:
+  Linear input_, output_;
+  Activation activation_;
+};
+static_assert(Module<Mlp>);
+
+}  // namespace lockstep

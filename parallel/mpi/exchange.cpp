@@ -1,0 +1,106 @@
+#include "parallel/mpi/exchange.hpp"
+
+#include <algorithm>
+
+#include "parallel/mpi/combine.hpp"
+
+namespace lockstep::mpi {
+namespace {
+
+// Enough to keep sums and messages going at once; scratch is this many rounds.
+constexpr std::size_t most_rounds_in_flight = 4;
+
+}  // namespace
+
+Exchange::Exchange(MPI_Comm communicator,
+                   int rank,
+                   int size,
+                   Tensor flat,
+                   ExchangeSpec spec,
+                   TagRange tags,
+                   index_t message_elements)
+    : communicator_(communicator),
+      rank_(rank),
+      size_(size),
+      flat_(std::move(flat)),
+      spec_(spec),
+      tags_(tags),
+      message_elements_(message_elements) {}
+
+bool Exchange::advance() {
+  for (;;) {
+    in_flight_.erase(std::remove_if(in_flight_.begin(), in_flight_.end(),
+                                    [](const Round& round) { return round.phase == Phase::done; }),
+                     in_flight_.end());
+    while (in_flight_.size() < most_rounds_in_flight && next_round_ < spec_.rounds.count()) {
+      start_round();
+    }
+    bool any_done = false;
+    for (Round& round : in_flight_) any_done |= advance_round(round);
+    if (in_flight_.empty()) return true;
+    if (!any_done) return false;
+  }
+}
+
+void Exchange::start_round() {
+  in_flight_.push_back(
+      {next_round_++, Phase::collecting, {}, Transfers(communicator_, message_elements_)});
+  if (spec_.reduce) start_collecting(in_flight_.back());
+}
+
+// Peers in an order that differs from rank to rank: not all send to rank 0 first.
+void Exchange::start_collecting(Round& round) {
+  const int tag = tags_.of(2 * round.index);
+  const Span own = spec_.rounds.part(round.index, rank_);
+  round.received.resize(static_cast<std::size_t>(size_));
+  for (int step = 1; step < size_; ++step) {
+    const int from = (rank_ - step + size_) % size_;
+    Tensor& place = round.received[static_cast<std::size_t>(from)];
+    place = Tensor::empty({own.count}, flat_.dtype(), flat_.device());
+    round.transfers.receive(place, {0, own.count}, from, tag);
+  }
+  for (int step = 1; step < size_; ++step) {
+    const int to = (rank_ + step) % size_;
+    round.transfers.send(flat_, spec_.rounds.part(round.index, to), to, tag);
+  }
+}
+
+// ((x_0 + x_1) + x_2) + ...: the sum runs in the place of rank 0's part, and moves home at the end
+// where that is not flat_.
+void Exchange::sum_received(Round& round) {
+  const Span own = spec_.rounds.part(round.index, rank_);
+  Tensor mine = flat_.range(own.first, own.count);
+  round.received[static_cast<std::size_t>(rank_)] = mine;
+  Tensor& sum = round.received.front();
+  for (std::size_t peer = 1; peer < round.received.size(); ++peer) {
+    combine(sum, round.received[peer], *spec_.reduce);
+  }
+  if (rank_ != 0) mine.copy_from(sum);
+  round.received.clear();
+}
+
+void Exchange::start_spreading(Round& round) {
+  const int tag = tags_.of(2 * round.index + 1);
+  for (int step = 1; step < size_; ++step) {
+    const int from = (rank_ - step + size_) % size_;
+    round.transfers.receive(flat_, spec_.rounds.part(round.index, from), from, tag);
+  }
+  for (int step = 1; step < size_; ++step) {
+    const int to = (rank_ + step) % size_;
+    round.transfers.send(flat_, spec_.rounds.part(round.index, rank_), to, tag);
+  }
+}
+
+bool Exchange::advance_round(Round& round) {
+  if (!round.transfers.done()) return false;
+  if (round.phase == Phase::collecting) {
+    if (spec_.reduce) sum_received(round);
+    round.phase = Phase::spreading;
+    if (spec_.gather) start_spreading(round);
+    if (!round.transfers.done()) return false;
+  }
+  round.phase = Phase::done;
+  return true;
+}
+
+}  // namespace lockstep::mpi

@@ -1,0 +1,62 @@
+// A Group over an MPI communicator of two ranks or more. Everything started here is truly non-blocking and moves on whenever any
+// Pending of the process is waited for. Collectives must be started in the same order by all members.
+#pragma once
+
+#include <string>
+
+#include "core/group.hpp"
+#include "parallel/mpi/communicator.hpp"
+#include "parallel/mpi/exchange.hpp"
+#include "parallel/mpi/progress.hpp"
+#include "parallel/mpi/traffic.hpp"
+
+namespace lockstep::mpi {
+
+// Sizes that change how a collective is cut, never its result; equal on all members.
+struct Limits {
+  index_t message_elements = index_t{1} << 28;  // of one MPI call: 2 GiB of doubles, an int's worth of elements
+  // Bytes summed in one round. Measured: 2 MiB buckets move 2 to 4 times what one call over 128 MiB does, because scratch stays
+  // in cache and is recycled.
+  index_t bucket_bytes = index_t{2} << 20;
+  // All-reduces up to this size take one trip (everyone sends all to everyone) instead of two.
+  index_t one_trip_bytes = 4096;
+};
+
+class MpiGroup final : public Group {
+ public:
+  // axis: the name its traffic is counted under. progress and traffic must outlive the group.
+  MpiGroup(Communicator communicator, std::string axis, Progress& progress, Traffic& traffic);
+
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  const std::string& axis() const { return axis_; }
+  void set_limits(const Limits& limits) { limits_ = limits; }
+
+  Pending start_all_reduce(Tensor x, Reduce reduce, const char* what) override;
+  Pending start_reduce_scatter(Tensor x, const char* what) override;
+  Pending start_all_gather(Tensor x, const char* what) override;
+  Pending start_all_to_all(Tensor to, Tensor from, const char* what) override;
+  // tag: 0 to the communicator's MPI_TAG_UB (at least 32767).
+  Pending start_send(Tensor x, int to, int tag, const char* what) override;
+  Pending start_receive(Tensor x, int from, int tag, const char* what) override;
+  void broadcast(Tensor x, int root, const char* what) override;
+  void barrier() override;
+
+ private:
+  Pending start_exchange(Tensor flat, const ExchangeSpec& spec);
+  void count_collective(const char* what, const char* operation, index_t elements, DType dtype);
+  void check_peer(int peer, int tag, const char* what) const;
+  TagRange take_tags(index_t count);
+
+  Communicator peers_;        // send and receive, with the caller's tags
+  Communicator collectives_;  // own tags
+  std::string axis_;
+  Progress* progress_;
+  Traffic* traffic_;
+  int rank_, size_;
+  int highest_tag_;
+  index_t next_tag_ = 0;
+  Limits limits_;
+};
+
+}  // namespace lockstep::mpi
