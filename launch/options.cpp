@@ -1,0 +1,276 @@
+#include "launch/options.hpp"
+
+#include <cstdlib>
+
+#include "core/error.hpp"
+
+namespace lockstep {
+namespace {
+
+template <typename T>
+std::optional<int> narrow(const std::optional<T>& value) {
+  return value ? std::optional<int>(static_cast<int>(*value)) : std::nullopt;
+}
+
+DType dtype_named(const std::string& name) { return name == "fp64" ? DType::f64 : DType::f32; }
+
+std::optional<DType> dtype_if(const OptionValues& values) {
+  const auto name = values.text_if("precision");
+  return name ? std::optional<DType>(dtype_named(*name)) : std::nullopt;
+}
+
+ModelOptions read_model(const OptionValues& values) {
+  ModelOptions model;
+  model.model = values.text("model");
+  model.layers = values.integer_if("layers");
+  model.heads = values.integer_if("heads");
+  model.width = values.integer_if("width");
+  model.ffn_width = values.integer_if("ffn-width");
+  model.max_positions = values.integer_if("max-positions");
+  model.vocab_size = values.integer_if("vocab-size");
+  model.sequence_length = values.integer_if("sequence-length");
+  model.vocab_multiple = values.integer("vocab-multiple");
+  if (const auto text = values.text_if("positions")) {
+    model.positions = *text == "learned" ? Positions::learned : Positions::sinusoidal;
+  }
+  if (const auto text = values.text_if("norm"))
+    model.norm = *text == "pre" ? NormPlace::pre : NormPlace::post;
+  if (const auto text = values.text_if("activation")) {
+    model.activation = *text == "gelu"        ? Activation::gelu
+                       : *text == "gelu-tanh" ? Activation::gelu_tanh
+                                              : Activation::relu;
+  }
+  if (const auto text = values.text_if("bias")) model.bias = *text == "yes";
+  model.dropout = values.real_if("dropout");
+  model.attention_dropout = values.real_if("attention-dropout");
+  if (const auto text = values.text_if("objective")) {
+    model.objective = *text == "causal" ? Objective::causal
+                      : *text == "mlm"  ? Objective::mlm
+                                        : Objective::mlm_nsp;
+  }
+  return model;
+}
+
+// eval and generate run forward only: they have no schedule, ZeRO or recompute.
+LayoutOptions read_layout(const OptionValues& values, bool training) {
+  LayoutOptions layout;
+  layout.tp = static_cast<int>(values.integer("tp"));
+  layout.pp = static_cast<int>(values.integer("pp"));
+  layout.cp = static_cast<int>(values.integer("cp"));
+  layout.dp = narrow(values.integer_if("dp")).value_or(0);
+  if (!training) return layout;
+  layout.schedule = values.text("schedule");
+  layout.zero = values.text("zero") == "1";
+  layout.recompute = values.text("recompute") == "full" ? Recompute::full : Recompute::none;
+  return layout;
+}
+
+NumericsOptions read_numerics(const OptionValues& values) {
+  return {dtype_named(values.text("precision")), narrow(values.integer_if("threads")).value_or(0)};
+}
+
+// DIR, or DIR:WEIGHT; a colon without a number behind it belongs to the directory.
+std::pair<std::string, double> read_corpus(const std::string& text, const std::string& typed) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string::npos) return {text, 1.0};
+  const auto weight = parse_real(text.substr(colon + 1));
+  if (!weight) return {text, 1.0};
+  require(*weight > 0 && colon > 0, typed, " is ", text,
+          "; it must be DIR or DIR:WEIGHT with a weight above 0");
+  return {text.substr(0, colon), *weight};
+}
+
+void require_effect(const OptionValues& values,
+                    const char* name,
+                    bool effect,
+                    const std::string& cure) {
+  if (!values.given(name)) return;
+  require(effect, values.typed(name), " ", values.text(name), " has no effect ", cure);
+}
+
+void check_batch(const OptionValues& values, index_t global, index_t micro, int dp) {
+  require(global % (micro * dp) == 0, values.typed("global-batch-size"), " ", global,
+          " must be a multiple of ", values.typed("microbatch-size"), " ", micro,
+          dp > 1 ? build_string(" x dp ", dp) : "");
+}
+
+void check_layout_effects(const OptionValues& values, const LayoutOptions& layout) {
+  require_effect(values, "schedule", layout.pp > 1,
+                 "with one pipeline stage; leave it out or raise --pp");
+}
+
+void check_zero(const OptionValues& values, const LayoutOptions& layout, int dp) {
+  if (layout.zero)
+    require_effect(values, "zero", dp > 1, "with dp 1; leave it out or use more ranks");
+}
+
+void read_optimizer(RunOptions& run) {
+  const OptionValues& values = run.values;
+  run.steps = values.integer("steps");
+  run.learning_rate = values.real("learning-rate");
+  run.min_learning_rate = values.real("min-learning-rate");
+  run.warmup_steps = values.integer("warmup-steps");
+  const std::string& decay = values.text("decay");
+  run.decay = decay == "cosine"   ? Decay::cosine
+              : decay == "linear" ? Decay::linear
+                                  : Decay::constant;
+  run.decay_steps = values.integer_if("decay-steps").value_or(run.steps);
+  run.weight_decay = values.real("weight-decay");
+  run.beta1 = values.real("beta1");
+  run.beta2 = values.real("beta2");
+  run.epsilon = values.real("epsilon");
+  run.clip_norm = values.real("clip-norm");
+  const bool decays = run.decay != Decay::constant;
+  require_effect(values, "decay-steps", decays, "with --decay constant");
+  require_effect(values, "min-learning-rate", decays, "with --decay constant");
+}
+
+void read_data(RunOptions& run) {
+  const OptionValues& values = run.values;
+  for (const std::string& text : values.list("corpus")) {
+    run.corpora.push_back(read_corpus(text, values.typed("corpus")));
+  }
+  run.validation_corpus = values.text_if("validation-corpus");
+  run.mask_probability = values.real("mask-probability");
+  run.seed = static_cast<std::uint64_t>(values.integer("seed"));
+  run.prefetch = static_cast<int>(values.integer("prefetch"));
+  run.microbatch_size = values.integer("microbatch-size");
+  run.global_batch_size = values.integer("global-batch-size");
+  check_batch(values, run.global_batch_size, run.microbatch_size, 1);
+}
+
+void read_run(RunOptions& run) {
+  const OptionValues& values = run.values;
+  run.output = values.text("output");
+  run.resume = values.text("resume");
+  run.checkpoint_every = values.integer("checkpoint-every");
+  run.checkpoint_minutes = values.real("checkpoint-minutes");
+  run.keep = static_cast<int>(values.integer("keep"));
+  run.exit_at_step = values.integer_if("exit-at-step");
+  run.validate_every = values.integer("validate-every");
+  run.validation_sequences = values.integer_if("validation-sequences").value_or(0);
+  run.log_every = values.integer("log-every");
+  run.hash_weights = values.flag("hash-weights");
+  require_effect(values, "validation-sequences", run.validate_every > 0,
+                 "without --validate-every");
+  require_effect(values, "validation-corpus", run.validate_every > 0, "without --validate-every");
+  require(!run.exit_at_step || *run.exit_at_step <= run.steps, values.typed("exit-at-step"), " ",
+          run.exit_at_step.value_or(0), " has no effect: it lies past ", values.typed("steps"), " ",
+          run.steps);
+}
+
+}  // namespace
+
+RunOptions read_run_options(const std::vector<std::string>& arguments) {
+  RunOptions run(OptionValues(Command::pretrain, arguments));
+  run.model = read_model(run.values);
+  run.layout = read_layout(run.values, true);
+  run.numerics = read_numerics(run.values);
+  read_data(run);
+  read_optimizer(run);
+  read_run(run);
+  check_layout_effects(run.values, run.layout);
+  return run;
+}
+
+BenchOptions read_bench_options(const std::vector<std::string>& arguments) {
+  BenchOptions bench(OptionValues(Command::bench, arguments));
+  const OptionValues& values = bench.values;
+  bench.model = read_model(values);
+  bench.layout = read_layout(values, true);
+  bench.numerics = read_numerics(values);
+  bench.seed = static_cast<std::uint64_t>(values.integer("seed"));
+  bench.microbatch_size = values.integer("microbatch-size");
+  bench.global_batch_size = values.integer("global-batch-size");
+  bench.steps = values.integer("steps");
+  bench.json = values.flag("json");
+  check_batch(values, bench.global_batch_size, bench.microbatch_size, 1);
+  check_layout_effects(values, bench.layout);
+  return bench;
+}
+
+EvalOptions read_eval_options(const std::vector<std::string>& arguments) {
+  const OptionValues values(Command::eval, arguments);
+  EvalOptions eval;
+  eval.layout = read_layout(values, false);
+  eval.dtype = dtype_if(values);
+  eval.threads = narrow(values.integer_if("threads")).value_or(0);
+  eval.checkpoint = values.text("checkpoint");
+  eval.step = values.integer_if("step");
+  eval.corpus = values.text("corpus");
+  eval.split = values.text("split");
+  eval.microbatch_size = values.integer("microbatch-size");
+  eval.json = values.flag("json");
+  return eval;
+}
+
+GenerateOptions read_generate_options(const std::vector<std::string>& arguments) {
+  const OptionValues values(Command::generate, arguments);
+  GenerateOptions generate;
+  generate.layout = read_layout(values, false);
+  generate.dtype = dtype_if(values);
+  generate.threads = narrow(values.integer_if("threads")).value_or(0);
+  generate.checkpoint = values.text("checkpoint");
+  generate.step = values.integer_if("step");
+  generate.tokenizer = values.text_if("tokenizer");
+  generate.prompt = values.text("prompt");
+  generate.tokens = values.integer("tokens");
+  generate.temperature = values.real("temperature");
+  generate.top_k = values.integer("top-k");
+  generate.top_p = values.real("top-p");
+  generate.samples = static_cast<int>(values.integer("samples"));
+  generate.seed = static_cast<std::uint64_t>(values.integer("seed"));
+  for (const char* name : {"top-k", "top-p", "seed"}) {
+    require_effect(values, name, generate.temperature > 0,
+                   "with --temperature 0, which takes the likeliest token");
+  }
+  return generate;
+}
+
+void check_effects(const RunOptions& options, const RunFacts& facts) {
+  const OptionValues& values = options.values;
+  check_batch(values, options.global_batch_size, options.microbatch_size, facts.degrees.dp);
+  check_zero(values, options.layout, facts.degrees.dp);
+  require_effect(values, "mask-probability", facts.model.objective != Objective::causal,
+                 "with a causal model: nothing is masked");
+  if (options.validate_every > 0) {
+    require_effect(values, "validate-every", facts.has_validation,
+                   "without a validation split; build the corpus with --validation-fraction or "
+                   "name --validation-corpus");
+  }
+}
+
+void check_effects(const BenchOptions& options, const Degrees& degrees) {
+  check_batch(options.values, options.global_batch_size, options.microbatch_size, degrees.dp);
+  check_zero(options.values, options.layout, degrees.dp);
+}
+
+void check_ranks(const std::vector<std::string>& arguments, int ranks) {
+  if (const char* wanted = std::getenv("LOCKSTEP_RANKS"); wanted && *wanted) {
+    if (parse_integer(wanted) != ranks) {
+      throw Error(build_string("LOCKSTEP_RANKS is ", wanted, ", but there are ", ranks,
+                               " ranks; start as many as it says, or unset it"),
+                  ExitCode::wrong_ranks);
+    }
+  }
+  int degrees[4] = {0, 1, 1, 1};  // dp, pp, cp, tp; the last of each wins
+  const char* names[4][2] = {{"dp", "data-parallel"},
+                             {"pp", "pipeline-parallel"},
+                             {"cp", "context-parallel"},
+                             {"tp", "tensor-parallel"}};
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    for (int axis = 0; axis < 4; ++axis) {
+      for (const char* name : names[axis]) {
+        const std::string dashed = build_string("--", name), joined = dashed + "=";
+        std::string text;
+        if (arguments[i] == dashed && i + 1 < arguments.size()) text = arguments[i + 1];
+        if (arguments[i].rfind(joined, 0) == 0) text = arguments[i].substr(joined.size());
+        const auto number = parse_integer(text);
+        if (number && *number >= 1 && *number <= 1000000) degrees[axis] = static_cast<int>(*number);
+      }
+    }
+  }
+  resolve_degrees(ranks, degrees[0], degrees[1], degrees[2], degrees[3]);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,161 @@
+// The options of each command as typed values. Defaults, ranges and texts are rows of
+// launch/options_table; here is only what the rest of the program reads. read_x() throws Error
+// (refused) for options that contradict each other or have no effect.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/model/config.hpp"
+#include "core/model/stage.hpp"
+#include "launch/option_values.hpp"
+#include "parallel/topology.hpp"
+
+namespace lockstep {
+
+enum class Decay { cosine, linear, constant };
+
+struct ModelOptions {
+  std::string model;
+  std::optional<index_t> layers, heads, width, ffn_width, max_positions, vocab_size,
+      sequence_length;
+  index_t vocab_multiple = 0;
+  std::optional<Positions> positions;
+  std::optional<NormPlace> norm;
+  std::optional<Activation> activation;
+  std::optional<bool> bias;
+  std::optional<double> dropout, attention_dropout;
+  std::optional<Objective> objective;
+};
+
+struct LayoutOptions {
+  int tp = 1, pp = 1, cp = 1;
+  int dp = 0;  // 0: from the number of ranks
+  std::string schedule = "1f1b";
+  bool zero = false;
+  Recompute recompute = Recompute::none;
+};
+
+struct NumericsOptions {
+  DType dtype = DType::f32;
+  int threads = 0;  // 0: OMP_NUM_THREADS, else this rank's share of the cores
+};
+
+struct RunOptions {
+  explicit RunOptions(OptionValues given) : values(std::move(given)) {}
+
+  OptionValues values;  // as given: what config.ini and checkpoints are written from
+  ModelOptions model;
+  LayoutOptions layout;
+  NumericsOptions numerics;
+
+  // Data and batch; sizes in sequences.
+  std::vector<std::pair<std::string, double>> corpora;  // directory, weight
+  std::optional<std::string> validation_corpus;
+  double mask_probability = 0;
+  std::uint64_t seed = 0;
+  int prefetch = 0;
+  index_t microbatch_size = 0, global_batch_size = 0;
+
+  // Optimizer.
+  std::int64_t steps = 0, warmup_steps = 0, decay_steps = 0;
+  double learning_rate = 0, min_learning_rate = 0;
+  Decay decay = Decay::cosine;
+  double weight_decay = 0, beta1 = 0, beta2 = 0, epsilon = 0, clip_norm = 0;
+
+  // Run.
+  std::string output;
+  std::string resume;                 // "auto", "never" or a path
+  std::int64_t checkpoint_every = 0;  // 0: only at the end
+  double checkpoint_minutes = 0;      // 0: not by time
+  int keep = 0;
+  std::optional<std::int64_t> exit_at_step;
+  std::int64_t validate_every = 0;   // 0: never
+  index_t validation_sequences = 0;  // 0: all
+  std::int64_t log_every = 1;
+  bool hash_weights = false;
+};
+
+struct BenchOptions {
+  explicit BenchOptions(OptionValues given) : values(std::move(given)) {}
+
+  OptionValues values;
+  ModelOptions model;
+  LayoutOptions layout;
+  NumericsOptions numerics;
+  std::uint64_t seed = 0;
+  index_t microbatch_size = 0, global_batch_size = 0;
+  std::int64_t steps = 0;
+  bool json = false;
+};
+
+struct EvalOptions {
+  LayoutOptions layout;
+  std::optional<DType> dtype;  // nothing: the checkpoint's
+  int threads = 0;
+  std::string checkpoint;
+  std::optional<std::int64_t> step;
+  std::string corpus, split;
+  index_t microbatch_size = 0;
+  bool json = false;
+};
+
+struct GenerateOptions {
+  LayoutOptions layout;
+  std::optional<DType> dtype;
+  int threads = 0;
+  std::string checkpoint;
+  std::optional<std::int64_t> step;
+  std::optional<std::string> tokenizer;  // nothing: that of the corpus trained on
+  std::string prompt;
+  index_t tokens = 0, top_k = 0;      // top_k 0: all
+  double temperature = 1, top_p = 1;  // temperature 0: greedy
+  int samples = 1;
+  std::uint64_t seed = 0;
+};
+
+RunOptions read_run_options(const std::vector<std::string>& arguments);
+BenchOptions read_bench_options(const std::vector<std::string>& arguments);
+EvalOptions read_eval_options(const std::vector<std::string>& arguments);
+GenerateOptions read_generate_options(const std::vector<std::string>& arguments);
+
+// Throws Error (wrong_ranks) when LOCKSTEP_RANKS or the layout's degrees do not fit the number of
+// ranks. Reads only these options and passes over all other mistakes, because a wrong number of
+// ranks outweighs them.
+void check_ranks(const std::vector<std::string>& arguments, int ranks);
+
+// Preset and overrides, resolved and validated: vocabulary (0: the preset's), layout, sequence
+// length.
+ModelConfig make_model(const ModelOptions& options,
+                       const LayoutOptions& layout,
+                       index_t tokenizer_vocab);
+ModelConfig make_model(const RunOptions& options, index_t tokenizer_vocab);
+// As given, else the preset's, at most max_positions.
+index_t resolve_sequence_length(const ModelOptions& options, const ModelConfig& model);
+
+// What is known only after the ranks, the model and the corpus are.
+struct RunFacts {
+  Degrees degrees;
+  ModelConfig model;
+  bool has_validation = false;  // --validation-corpus, or a split `validation`
+};
+// Options without effect, and batch sizes that do not divide.
+void check_effects(const RunOptions& options, const RunFacts& facts);
+void check_effects(const BenchOptions& options, const Degrees& degrees);
+
+// config.ini: every option as resolved. `lockstep pretrain --config DIR/config.ini` repeats the
+// run.
+std::string resolved_config(const RunOptions& options, const ModelConfig& model);
+// The settings that must not change over a resume, by option name, as resolved: what is computed,
+// not how.
+std::map<std::string, std::string> fixed_settings(const RunOptions& options,
+                                                  const ModelConfig& model);
+// Throws Error naming option and both values when a checkpoint's settings differ.
+void check_resumed(const std::map<std::string, std::string>& now,
+                   const std::map<std::string, std::string>& then,
+                   const std::string& step_directory);
+
+}  // namespace lockstep
