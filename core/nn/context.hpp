@@ -28,8 +28,8 @@ struct LossTerm {
   double weight = 1;
   double sum = 0;
   std::int64_t count = 0;
-  std::int64_t correct =
-      0;  // rows whose first largest logit is the target; counted in evaluation only
+  // Rows whose first largest logit is the target; counted in evaluation only.
+  std::int64_t correct = 0;
 };
 
 // What layers see of a microbatch: B samples of T positions.
