@@ -1,5 +1,5 @@
-// Everything that fixes a model's mathematics. Presets are rows of core/model/presets. Names are
-// those of the command line.
+// Everything that fixes a model's mathematics. Presets are rows of core/model/presets.
+// name_of() gives the words of the command line.
 #pragma once
 
 #include <cstdint>

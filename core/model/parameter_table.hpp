@@ -111,8 +111,8 @@ class ParameterStore {
   Tensor gradients() const { return gradients_; }  // flat
   index_t count() const { return values_.count(); }
 
-  void initialize(std::uint64_t seed);  // by name and global index: the same weights for every cut;
-                                        // padding rows 0
+  // By name and global index: the same weights for every cut. Padding rows are 0.
+  void initialize(std::uint64_t seed);
 
  private:
   std::vector<Entry> entries_;

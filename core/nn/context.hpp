@@ -1,5 +1,4 @@
-// What a layer needs to know about the moment: step, batch, position in the model, and where loss
-// terms go.
+// What a layer needs to know about the moment: step, batch, position, and where loss terms go.
 #pragma once
 
 #include <cstdint>
