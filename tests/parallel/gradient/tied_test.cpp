@@ -2,6 +2,8 @@
 // use nothing.
 #include "parallel/gradient/tied.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
