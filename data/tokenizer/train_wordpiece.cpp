@@ -26,14 +26,30 @@ std::string join_pieces(const std::string& left, const std::string& right) {
   return left + right.substr(2);
 }
 
-// The symbols that get an id: the most frequent ones, those that begin words first, each part in
-// order of its text.
+using SymbolCounts = std::vector<std::pair<std::string, std::uint64_t>>;
+
+// How many of the symbols, most frequent first, a vocabulary with `room` for them and their merges
+// takes: a tenth of the room in any case; more to cover 99.95 % of the text's characters, but half
+// of the room at most.
+std::size_t alphabet_size(const SymbolCounts& symbols, std::size_t room) {
+  std::uint64_t total = 0;
+  for (const auto& [symbol, count] : symbols) total += count;
+  std::uint64_t covered = 0;
+  std::size_t size = 0;
+  while (size < symbols.size() && size < room / 2 &&
+         (size < room / 10 || total - covered > total / 2000)) {
+    covered += symbols[size++].second;
+  }
+  return size;
+}
+
+// The symbols that get an id: those that begin words first, each part in order of its text.
 std::vector<std::string> choose_alphabet(const std::map<std::string, std::uint64_t>& counts,
-                                         std::size_t limit) {
-  std::vector<std::pair<std::string, std::uint64_t>> symbols(counts.begin(), counts.end());
+                                         std::size_t room) {
+  SymbolCounts symbols(counts.begin(), counts.end());
   std::stable_sort(symbols.begin(), symbols.end(),
                    [](const auto& a, const auto& b) { return a.second > b.second; });
-  if (symbols.size() > limit) symbols.resize(limit);
+  symbols.resize(alphabet_size(symbols, room));
   std::vector<std::string> alphabet;
   for (const auto& [symbol, count] : symbols) alphabet.push_back(symbol);
   const auto is_inner = [](const std::string& symbol) {
@@ -57,8 +73,7 @@ std::vector<std::string> learn_wordpieces(const WordCounts& words, std::size_t n
     spelled.emplace_back(std::move(symbols), count);
   }
   std::vector<std::string> tokens = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
-  const std::vector<std::string> alphabet =
-      choose_alphabet(counts, (num_tokens - tokens.size()) / 2);
+  const std::vector<std::string> alphabet = choose_alphabet(counts, num_tokens - tokens.size());
   tokens.insert(tokens.end(), alphabet.begin(), alphabet.end());
   std::map<std::string, std::int32_t> ids;
   for (std::size_t id = 0; id < tokens.size(); ++id)
