@@ -58,7 +58,7 @@ std::size_t find_malformed_utf8(const std::string& text) {
   return std::string::npos;
 }
 
-std::string quoted(const std::string& text) {
+std::string escaped(const std::string& text) {
   return nlohmann::json(text).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
 
@@ -72,13 +72,13 @@ std::vector<std::string> tokens_by_id(const std::string& path, const nlohmann::j
   for (const auto& [token, value] : vocabulary.items()) {
     const std::uint64_t id = value.is_number_unsigned() ? value.get<std::uint64_t>() : limit;
     if (token.empty() || id >= limit) {
-      throw Error(build_string(path, ": token ", quoted(token), " has the id ",
+      throw Error(build_string(path, ": token ", escaped(token), " has the id ",
                                value.dump(-1, ' ', true),
                                "; tokens are not empty, ids whole numbers from 0 with few gaps"));
     }
     if (id >= tokens.size()) tokens.resize(id + 1);
     if (!tokens[id].empty()) {
-      throw Error(build_string(path, ": tokens ", quoted(tokens[id]), " and ", quoted(token),
+      throw Error(build_string(path, ": tokens ", escaped(tokens[id]), " and ", escaped(token),
                                " have the same id ", id));
     }
     tokens[id] = token;

@@ -20,7 +20,7 @@ std::vector<std::string> split_lines(const std::string& content);
 // The byte offset of the first malformed sequence, or npos.
 std::size_t find_malformed_utf8(const std::string& text);
 // Text as a JSON string: on one line and in ASCII, whatever it holds.
-std::string quoted(const std::string& text);
+std::string escaped(const std::string& text);
 // {token: id} to tokens by id; ids nobody has are empty strings. Ids are unique and leave few gaps.
 std::vector<std::string> tokens_by_id(const std::string& path, const nlohmann::json& vocabulary);
 
