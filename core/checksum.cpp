@@ -27,7 +27,8 @@ std::uint32_t crc_plain(const std::uint8_t* data, std::size_t bytes, std::uint32
 }
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) std::uint32_t crc_sse42(const std::uint8_t* data, std::size_t bytes,
+__attribute__((target("sse4.2"))) std::uint32_t crc_sse42(const std::uint8_t* data,
+                                                          std::size_t bytes,
                                                           std::uint32_t crc) {
   std::uint64_t wide = crc;
   for (; bytes >= 8; bytes -= 8, data += 8) {
@@ -91,8 +92,9 @@ void Sha256::block(const std::uint8_t* data) {
 }
 
 void Sha256::update(const void* data, std::size_t bytes) {
+  if (bytes == 0) return;  // data may be null then, which memcpy may not see
   const auto* from = static_cast<const std::uint8_t*>(data);
-  std::size_t filled = bytes_ % 64;
+  const std::size_t filled = bytes_ % 64;
   bytes_ += bytes;
   if (filled > 0) {
     const std::size_t take = std::min(bytes, 64 - filled);

@@ -1,14 +1,12 @@
 #include "core/durable_file.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <fcntl.h>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
+#include <unistd.h>
 
 #include "core/error.hpp"
 
@@ -20,13 +18,41 @@ std::string parent_of(const std::string& path) {
   return parent.empty() ? "." : parent;
 }
 
+int open_path(const std::string& path, int flags) {
+  int file;
+  do {
+    file = open(path.c_str(), flags | O_CLOEXEC, 0666);
+  } while (file < 0 && errno == EINTR);
+  return file;
+}
+
+// 0 or errno. An interrupted fsync may be repeated; a failed one must not be (the kernel has
+// dropped the pages).
+int sync(int file) {
+  int result;
+  do {
+    result = fsync(file);
+  } while (result != 0 && errno == EINTR);
+  return result == 0 ? 0 : errno;
+}
+
 void fsync_path(const std::string& path, int flags) {
-  const int file = open(path.c_str(), flags | O_CLOEXEC);
+  const int file = open_path(path, flags);
   if (file < 0) fail("cannot open ", path, " to sync it: ", std::strerror(errno));
-  const int result = fsync(file);
-  const int error = errno;
+  const int error = sync(file);
   close(file);
-  if (result != 0) fail("cannot sync ", path, ": ", std::strerror(error));
+  if (error != 0) fail("cannot sync ", path, ": ", std::strerror(error));
+}
+
+// 0 or errno.
+int write_all(int file, const std::string& content) {
+  std::size_t written = 0;
+  while (written < content.size()) {
+    const ssize_t n = write(file, content.data() + written, content.size() - written);
+    if (n < 0 && errno != EINTR) return errno;
+    if (n > 0) written += static_cast<std::size_t>(n);
+  }
+  return 0;
 }
 
 }  // namespace
@@ -43,33 +69,33 @@ void rename_durably(const std::string& from, const std::string& to) {
 
 void write_file_durably(const std::string& path, const std::string& content) {
   const std::string temporary = path + ".tmp";
-  const int file = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  const int file = open_path(temporary, O_WRONLY | O_CREAT | O_TRUNC);
   if (file < 0) fail("cannot create ", temporary, ": ", std::strerror(errno));
-  std::size_t written = 0;
-  while (written < content.size()) {
-    const ssize_t n = write(file, content.data() + written, content.size() - written);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) {
-      const int error = errno;
-      close(file);
-      unlink(temporary.c_str());
-      fail("cannot write ", path, ": ", std::strerror(error));
-    }
-    written += static_cast<std::size_t>(n);
+  int error = write_all(file, content);
+  if (error == 0) error = sync(file);
+  // An interrupted close has closed the file all the same (Linux).
+  if (close(file) != 0 && error == 0 && errno != EINTR) error = errno;
+  if (error != 0) {
+    unlink(temporary.c_str());
+    fail("cannot write ", path, ": ", std::strerror(error));
   }
-  if (fsync(file) != 0 || close(file) != 0) fail("cannot write ", path, ": ", std::strerror(errno));
   rename_durably(temporary, path);
 }
 
 std::string read_file(const std::string& path) {
-  std::error_code error;
-  require(!std::filesystem::is_directory(path, error), "cannot read ", path, ": it is a directory");
-  std::ifstream file(path, std::ios::binary);
-  require(file.good(), "cannot read ", path, ": ", std::strerror(errno));
-  std::ostringstream content;
-  content << file.rdbuf();
-  require(!file.bad(), "cannot read ", path, ": ", std::strerror(errno));
-  return std::move(content).str();
+  const int file = open_path(path, O_RDONLY);
+  require(file >= 0, "cannot read ", path, ": ", std::strerror(errno));
+  std::string content;
+  std::array<char, 65536> buffer;
+  ssize_t n;
+  do {
+    n = read(file, buffer.data(), buffer.size());
+    if (n > 0) content.append(buffer.data(), static_cast<std::size_t>(n));
+  } while (n > 0 || (n < 0 && errno == EINTR));
+  const int error = errno;
+  close(file);
+  require(n == 0, "cannot read ", path, ": ", std::strerror(error));
+  return content;
 }
 
 }  // namespace lockstep

@@ -1,11 +1,12 @@
 #include "core/hdf5.hpp"
 
-#include <hdf5.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
+
+#include <hdf5.h>
 
 #include "core/error.hpp"
 
@@ -16,41 +17,66 @@ namespace {
 class Handle {
  public:
   Handle(hid_t id, herr_t (*close)(hid_t)) : id_(id), close_(close) {}
-  ~Handle() {
-    if (id_ >= 0) close_(id_);
-  }
+  ~Handle() { close(); }
   Handle(const Handle&) = delete;
   Handle& operator=(const Handle&) = delete;
   operator hid_t() const { return id_; }  // NOLINT: HDF5 calls take the id
+  // False when closing failed: small writes reach the file only when their dataset is closed.
+  bool close() {
+    const hid_t id = std::exchange(id_, -1);
+    return id < 0 || close_(id) >= 0;
+  }
 
  private:
   hid_t id_;
   herr_t (*close_)(hid_t);
 };
 
-// Before the first call: no file locks (they fail on some NFS and Lustre mounts) and no error stack on stderr.
+// Before every first call on a file: no file locks (they fail on some NFS and Lustre mounts) and no
+// error stack on stderr. In a thread-safe HDF5 the latter is a setting of the thread, so it is made
+// each time.
 void prepare() {
   static const bool once = [] {
     setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0);
+    // After a failed H5Fclose (a full disk) HDF5 1.10 crashes in its exit handler. All files are
+    // closed by their owners.
+    H5dont_atexit();
     H5open();
-    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
     return true;
   }();
   (void)once;
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  errno = 0;
 }
 
-// The innermost description of the error stack, or errno's text: "No space left on device".
+// The operating system's words for a full or broken disk. HDF5 1.10 quotes them in the description
+// of its file driver; where it does not, errno is still what the failed system call left.
+std::string system_reason(const std::string& description, int error) {
+  static constexpr char quoted[] = "error message = '";
+  if (const std::size_t start = description.find(quoted); start != std::string::npos) {
+    const std::size_t from = start + sizeof quoted - 1;
+    return description.substr(from, description.find('\'', from) - from);
+  }
+  const bool disk = error == ENOSPC || error == EDQUOT || error == EFBIG || error == EIO;
+  return disk ? std::strerror(error) : "";
+}
+
+// One line: the operating system's reason when there is one, else the innermost description of the
+// error stack.
 std::string reason() {
-  std::string text;
+  const int error = errno;
+  std::string innermost;
   H5Ewalk2(
       H5E_DEFAULT, H5E_WALK_UPWARD,
-      [](unsigned n, const H5E_error2_t* error, void* data) -> herr_t {
-        if (n == 0 && error->desc != nullptr) *static_cast<std::string*>(data) = error->desc;
+      [](unsigned n, const H5E_error2_t* entry, void* data) -> herr_t {
+        if (n == 0 && entry->desc != nullptr) *static_cast<std::string*>(data) = entry->desc;
         return 0;
       },
-      &text);
+      &innermost);
   H5Eclear2(H5E_DEFAULT);
-  return text.empty() ? std::string("HDF5 gives no reason") : text;
+  if (const std::string text = system_reason(innermost, error); !text.empty()) return text;
+  std::replace(innermost.begin(), innermost.end(), '\n', ' ');
+  return innermost.empty() ? std::string("HDF5 gives no reason") : innermost;
 }
 
 hid_t file_type(Type type) {
@@ -145,9 +171,12 @@ Writer::~Writer() {
   if (file_ >= 0) H5Fclose(file_);
 }
 
-std::uint64_t Writer::create(const std::string& name, Type type, const std::vector<index_t>& shape) {
+std::uint64_t Writer::create(const std::string& name,
+                             Type type,
+                             const std::vector<index_t>& shape) {
   std::vector<hsize_t> sizes(shape.begin(), shape.end());
-  const Handle space(H5Screate_simple(static_cast<int>(sizes.size()), sizes.data(), nullptr), H5Sclose);
+  const Handle space(H5Screate_simple(static_cast<int>(sizes.size()), sizes.data(), nullptr),
+                     H5Sclose);
   const Handle creation(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
   H5Pset_layout(creation, H5D_CONTIGUOUS);
   H5Pset_alloc_time(creation, H5D_ALLOC_TIME_EARLY);
@@ -155,14 +184,20 @@ std::uint64_t Writer::create(const std::string& name, Type type, const std::vect
   H5Pset_obj_track_times(creation, false);
   const Handle link(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
   H5Pset_create_intermediate_group(link, 1);
-  const Handle dataset(H5Dcreate2(file_, name.c_str(), file_type(type), space, link, creation, H5P_DEFAULT), H5Dclose);
+  const Handle dataset(
+      H5Dcreate2(file_, name.c_str(), file_type(type), space, link, creation, H5P_DEFAULT),
+      H5Dclose);
   if (dataset < 0) fail("cannot create dataset ", name, " in ", path_, ": ", reason());
   const haddr_t offset = H5Dget_offset(dataset);
   return offset == HADDR_UNDEF ? 0 : offset;
 }
 
-void Writer::write(const std::string& name, Type type, index_t first, index_t count, const void* data) {
-  const Handle dataset(H5Dopen2(file_, name.c_str(), H5P_DEFAULT), H5Dclose);
+void Writer::write(const std::string& name,
+                   Type type,
+                   index_t first,
+                   index_t count,
+                   const void* data) {
+  Handle dataset(H5Dopen2(file_, name.c_str(), H5P_DEFAULT), H5Dclose);
   if (dataset < 0) fail("cannot open dataset ", name, " in ", path_, ": ", reason());
   const index_t most = (index_t{1} << 30) / static_cast<index_t>(size_of(type));
   const auto* bytes = static_cast<const std::byte*>(data);
@@ -178,17 +213,23 @@ void Writer::write(const std::string& name, Type type, index_t first, index_t co
     }
     done += static_cast<index_t>(part);
   }
+  if (!dataset.close()) fail("cannot write dataset ", name, " in ", path_, ": ", reason());
 }
 
-void Writer::write_all(const std::string& name, Type type, const std::vector<index_t>& shape, const void* data) {
-  create(name, type, shape);
+std::uint64_t Writer::write_all(const std::string& name,
+                                Type type,
+                                const std::vector<index_t>& shape,
+                                const void* data) {
+  const std::uint64_t offset = create(name, type, shape);
   index_t count = 1;
   for (index_t size : shape) count *= size;
-  if (count == 0) return;
-  const Handle dataset(H5Dopen2(file_, name.c_str(), H5P_DEFAULT), H5Dclose);
-  if (H5Dwrite(dataset, file_type(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0) {
+  if (count == 0) return offset;
+  Handle dataset(H5Dopen2(file_, name.c_str(), H5P_DEFAULT), H5Dclose);
+  if (H5Dwrite(dataset, file_type(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0 ||
+      !dataset.close()) {
     fail("cannot write dataset ", name, " in ", path_, ": ", reason());
   }
+  return offset;
 }
 
 void Writer::attribute(const std::string& name, const std::string& value) {
@@ -197,7 +238,8 @@ void Writer::attribute(const std::string& name, const std::string& value) {
   H5Tset_strpad(type, H5T_STR_NULLPAD);
   H5Tset_cset(type, H5T_CSET_UTF8);
   const Handle space(H5Screate(H5S_SCALAR), H5Sclose);
-  const Handle attribute(H5Acreate2(file_, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
+  const Handle attribute(H5Acreate2(file_, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT),
+                         H5Aclose);
   const std::string padded = value.empty() ? std::string(1, '\0') : value;
   if (attribute < 0 || H5Awrite(attribute, type, padded.data()) < 0) {
     fail("cannot write attribute ", name, " in ", path_, ": ", reason());
@@ -233,7 +275,8 @@ Reader::~Reader() {
 
 bool Reader::has(const std::string& name) const {
   // Every group on the way must exist before the last link may be asked for.
-  for (std::size_t slash = name.find('/', 1); slash != std::string::npos; slash = name.find('/', slash + 1)) {
+  for (std::size_t slash = name.find('/', 1); slash != std::string::npos;
+       slash = name.find('/', slash + 1)) {
     if (H5Lexists(file_, name.substr(0, slash).c_str(), H5P_DEFAULT) <= 0) return false;
   }
   return H5Lexists(file_, name.c_str(), H5P_DEFAULT) > 0;
@@ -279,7 +322,8 @@ std::vector<T> Reader::read(const std::string& name) const {
   for (index_t size : about.shape) count *= size;
   std::vector<T> values(static_cast<std::size_t>(count));
   const Handle id(H5Dopen2(file_, name.c_str(), H5P_DEFAULT), H5Dclose);
-  require(count == 0 || H5Dread(id, memory_type<T>(), H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()) >= 0,
+  require(count == 0 ||
+              H5Dread(id, memory_type<T>(), H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()) >= 0,
           "cannot read dataset ", name, " of ", path_, ": ", reason());
   return values;
 }
@@ -293,14 +337,16 @@ template std::vector<std::uint16_t> Reader::read(const std::string&) const;
 template std::vector<std::uint32_t> Reader::read(const std::string&) const;
 template std::vector<std::uint64_t> Reader::read(const std::string&) const;
 
-bool Reader::has_attribute(const std::string& name) const { return H5Aexists(file_, name.c_str()) > 0; }
+bool Reader::has_attribute(const std::string& name) const {
+  return H5Aexists(file_, name.c_str()) > 0;
+}
 
 std::string Reader::string_attribute(const std::string& name) const {
   const Handle attribute(H5Aopen(file_, name.c_str(), H5P_DEFAULT), H5Aclose);
   require(attribute >= 0, path_, " has no attribute ", name);
   const Handle type(H5Aget_type(attribute), H5Tclose);
-  require(H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0, path_, ": attribute ", name,
-          " is not a fixed-length string");
+  require(H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0, path_, ": attribute ",
+          name, " is not a fixed-length string");
   std::string value(H5Tget_size(type), '\0');
   require(H5Aread(attribute, type, value.data()) >= 0, path_, ": cannot read attribute ", name);
   while (!value.empty() && value.back() == '\0') value.pop_back();
@@ -311,7 +357,8 @@ double Reader::number_attribute(const std::string& name) const {
   const Handle attribute(H5Aopen(file_, name.c_str(), H5P_DEFAULT), H5Aclose);
   require(attribute >= 0, path_, " has no attribute ", name);
   double value = 0;
-  require(H5Aread(attribute, H5T_NATIVE_DOUBLE, &value) >= 0, path_, ": attribute ", name, " is not a number");
+  require(H5Aread(attribute, H5T_NATIVE_DOUBLE, &value) >= 0, path_, ": attribute ", name,
+          " is not a number");
   return value;
 }
 

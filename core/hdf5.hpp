@@ -1,7 +1,8 @@
-// The few HDF5 calls the project makes: contiguous little-endian datasets and scalar attributes, one writer a file,
-// one session a file (never reopened for writing). libver v18 to latest, no times, so that equal data are equal bytes.
-// Every call that fails throws Error naming the file and the object: `refused` on opening and reading, `failed` on writing.
-// Serial HDF5, one thread at a time.
+// The few HDF5 calls the project makes: contiguous little-endian datasets and scalar attributes,
+// one writer a file, one session a file (never reopened for writing). libver v18 to latest, no
+// times, so that equal data are equal bytes. Every call that fails throws Error naming the file and
+// the object: `refused` on opening and reading, `failed` on writing. Serial HDF5, one thread at a
+// time.
 #pragma once
 
 #include <cstdint>
@@ -31,11 +32,17 @@ class Writer {
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
 
-  // Intermediate groups are made. Early allocation, no fill, 4 KiB aligned from 64 KiB on. Returns the offset of its bytes.
+  // Intermediate groups are made. Early allocation, no fill, 4 KiB aligned from 64 KiB on. Returns
+  // the offset of its bytes.
   std::uint64_t create(const std::string& name, Type type, const std::vector<index_t>& shape);
-  // Elements [first, first + count) of a one-dimensional dataset made by create(); at most 1 GiB goes in one HDF5 call.
+  // Elements [first, first + count) of a one-dimensional dataset made by create(); at most 1 GiB
+  // goes in one HDF5 call.
   void write(const std::string& name, Type type, index_t first, index_t count, const void* data);
-  void write_all(const std::string& name, Type type, const std::vector<index_t>& shape, const void* data);
+  // create() and the whole of it, any number of dimensions. Returns the offset of its bytes.
+  std::uint64_t write_all(const std::string& name,
+                          Type type,
+                          const std::vector<index_t>& shape,
+                          const void* data);
   void attribute(const std::string& name, const std::string& value);
   void attribute(const std::string& name, std::uint64_t value);
   void close();  // flushes and closes, checking both; does not fsync

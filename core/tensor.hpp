@@ -3,6 +3,7 @@
 // the last dimension is long (a view of columns): q, k and v are such views of one fused matrix.
 #pragma once
 
+#include <algorithm>
 #include <cassert>
 #include <memory>
 #include <vector>

@@ -1,13 +1,16 @@
-// Checkpoints in global coordinates: step-NNNNNNNNN/{manifest.json, rank-NNNNN.h5}, complete or absent.
+// Checkpoints in global coordinates: step-NNNNNNNNN/{manifest.json, rank-NNNNN.h5}, complete or
+// absent.
 //
-// Each rank writes one HDF5 file (serial driver) with the tiles it is the only writer of: the rectangles (core/model/
-// parameter_table.hpp) of the canonical parameters that its part of the flat buffer covers, each as weight, m and v. The parts are
-// span_of(count, dp_rank, dp) whether ZeRO-1 is on or not, so that no two ranks write the same element: replicated parameters are
+// Each rank writes one HDF5 file (serial driver) with the tiles it is the only writer of: the
+// rectangles (core/model/ parameter_table.hpp) of the canonical parameters that its part of the
+// flat buffer covers, each as weight, m and v. The parts are span_of(count, dp_rank, dp) whether
+// ZeRO-1 is on or not, so that no two ranks write the same element: replicated parameters are
 // written by tp rank 0, tied ones by the first stage that uses them. Padding rows are not written.
 //
-// Commit protocol: temporary directory; every writing rank writes, closes and fsyncs; all agree; rank 0 writes and fsyncs the
-// manifest (tile table with CRC-32C per tile, size and CRC of each file, its own CRC last) and the directory, renames it, fsyncs
-// the parent. Only then is it a checkpoint. Pruning renames to .trash-* first.
+// Commit protocol: temporary directory; every writing rank writes, closes and fsyncs; all agree;
+// rank 0 writes and fsyncs the manifest (tile table with CRC-32C per tile, size and CRC of each
+// file, its own CRC last) and the directory, renames it, fsyncs the parent. Only then is it a
+// checkpoint. Pruning renames to .trash-* first.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +24,8 @@
 
 namespace lockstep {
 
-// What a run needs to go on, besides the tensors. options: the settings that must not change, by option name, as printed.
+// What a run needs to go on, besides the tensors. options: the settings that must not change, by
+// option name, as printed.
 struct CheckpointMeta {
   std::int64_t step = 0;
   std::int64_t consumed_samples = 0;
@@ -43,35 +47,52 @@ struct SaveResult {
   std::string path;
 };
 
-// Collective over the world. Throws Error (failed) on all ranks alike (AgreedError) when any rank failed; then the temporary
-// directory is gone and older checkpoints are untouched. checkpoints: the directory DIR/checkpoints.
-SaveResult save_checkpoint(const Environment& environment, const Topology& topology, const std::string& checkpoints,
-                           const CheckpointMeta& meta, const ParameterStore& store, const OptimizerState& optimizer);
+// Collective over the world. Throws Error (failed) on all ranks alike (AgreedError) when any rank
+// failed; then the temporary directory is gone and older checkpoints are untouched. checkpoints:
+// the directory DIR/checkpoints.
+SaveResult save_checkpoint(const Environment& environment,
+                           const Topology& topology,
+                           const std::string& checkpoints,
+                           const CheckpointMeta& meta,
+                           const ParameterStore& store,
+                           const OptimizerState& optimizer);
 
-// Removes .tmp-* and .trash-* of killed runs, then all but the newest `keep` complete checkpoints. One rank calls it.
+// Removes .tmp-* and .trash-* of killed runs, then all but the newest `keep` complete checkpoints.
+// One rank calls it.
 void prune_checkpoints(const std::string& checkpoints, int keep);
 void clean_leftovers(const std::string& checkpoints);
 
 // step-* directories, newest first, with or without a manifest.
 std::vector<std::string> list_checkpoints(const std::string& checkpoints);
-// PATH: a run directory (its newest, or --step's, checkpoint) or a step directory. Throws Error naming PATH.
+// PATH: a run directory (its newest, or --step's, checkpoint) or a step directory. Throws Error
+// naming PATH.
 std::string resolve_checkpoint(const std::string& path, std::optional<std::int64_t> step);
 
-// Reads and checks the manifest (its own CRC, version, sizes of the files). Throws Error (failed) naming directory and file.
+// Reads and checks the manifest (its own CRC, version, sizes of the files). Throws Error (failed)
+// naming directory and file.
 CheckpointMeta read_meta(const std::string& step_directory);
 
-// Collective. Fills store and (when given) optimizer from tiles that overlap, each checked against its CRC before use; a rank reads
-// only what it needs. Throws AgreedError (failed) naming file, tensor and tile when anything is damaged or missing.
-void load_checkpoint(const Environment& environment, const Topology& topology, const std::string& step_directory,
-                     ParameterStore& store, OptimizerState* optimizer);
+// Collective. Fills store and (when given) optimizer from tiles that overlap, each checked against
+// its CRC before use; a rank reads only what it needs. Throws AgreedError (failed) naming file,
+// tensor and tile when anything is damaged or missing.
+void load_checkpoint(const Environment& environment,
+                     const Topology& topology,
+                     const std::string& step_directory,
+                     ParameterStore& store,
+                     OptimizerState* optimizer);
 
-// `checkpoint verify`: manifest, sizes, whole-file CRCs, every tile. Throws Error (failed) naming file and tensor.
+// `checkpoint verify`: manifest, sizes, whole-file CRCs, every tile. Throws Error (failed) naming
+// file and tensor.
 void verify_checkpoint(const std::string& step_directory);
-// `checkpoint info --json`: step, consumed_samples, seed, corpus_fingerprint, options, layout, parameters, bytes, files.
+// `checkpoint info --json`: step, consumed_samples, seed, corpus_fingerprint, options, layout,
+// parameters, bytes, files.
 std::string describe_checkpoint(const std::string& step_directory, bool json);
 
-// SHA-256 over all parameters by name (docs/cli.md). Collective; the hex digest on world rank 0, empty elsewhere.
-std::string weights_sha256(const Topology& topology, const ParameterTable& table,
-                           const std::vector<StageRange>& stages, const ParameterStore& store);
+// SHA-256 over all parameters by name (docs/cli.md). Collective; the hex digest on world rank 0,
+// empty elsewhere.
+std::string weights_sha256(const Topology& topology,
+                           const ParameterTable& table,
+                           const std::vector<StageRange>& stages,
+                           const ParameterStore& store);
 
 }  // namespace lockstep

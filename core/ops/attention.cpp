@@ -1,0 +1,60 @@
+#include "core/ops/attention.hpp"
+
+#include "core/ops/cpu/attention.hpp"
+#include "core/ops/dispatch.hpp"
+
+namespace lockstep {
+namespace {
+
+bool is_rows(const Tensor& x, index_t rows, const AttentionSpec& spec, const Tensor& like) {
+  const index_t C = spec.heads * spec.head_size;
+  return x.dtype() == like.dtype() && x.device() == like.device() && x.columns() == C &&
+         (C == 0 || x.rows() == rows);
+}
+
+bool is_vector(const Tensor& v, DType dtype, index_t n) {
+  return v.dtype() == dtype && v.count() == n && v.contiguous();
+}
+
+bool lawful(const AttentionSpec& spec) {
+  return spec.kv_heads == spec.heads && spec.dropout >= 0 && spec.dropout < 1 &&
+         (spec.mask != Mask::causal || spec.T_q == spec.T_k) &&
+         (!spec.lengths.defined() || is_vector(spec.lengths, DType::i32, spec.B)) &&
+         (spec.dropout == 0 || is_vector(spec.sample_ids, DType::i64, spec.B));
+}
+
+}  // namespace
+
+void attention_forward(Tensor& y,
+                       Tensor& lse,
+                       const Tensor& q,
+                       const Tensor& k,
+                       const Tensor& v,
+                       const AttentionSpec& spec) {
+  assert(lawful(spec));
+  assert(is_rows(y, spec.B * spec.T_q, spec, q) && is_rows(q, spec.B * spec.T_q, spec, q));
+  assert(is_rows(k, spec.B * spec.T_k, spec, q) && is_rows(v, spec.B * spec.T_k, spec, q));
+  assert(is_vector(lse, q.dtype(), spec.B * spec.heads * spec.T_q));
+  LOCKSTEP_DISPATCH(q.device(), attention_forward(y, lse, q, k, v, spec));
+}
+
+void attention_backward(Tensor& dq,
+                        Tensor& dk,
+                        Tensor& dv,
+                        const Tensor& dy,
+                        const Tensor& q,
+                        const Tensor& k,
+                        const Tensor& v,
+                        const Tensor& y,
+                        const Tensor& lse,
+                        const AttentionSpec& spec) {
+  assert(lawful(spec));
+  assert(is_rows(dq, spec.B * spec.T_q, spec, q) && is_rows(dy, spec.B * spec.T_q, spec, q));
+  assert(is_rows(q, spec.B * spec.T_q, spec, q) && is_rows(y, spec.B * spec.T_q, spec, q));
+  assert(is_rows(dk, spec.B * spec.T_k, spec, q) && is_rows(dv, spec.B * spec.T_k, spec, q));
+  assert(is_rows(k, spec.B * spec.T_k, spec, q) && is_rows(v, spec.B * spec.T_k, spec, q));
+  assert(is_vector(lse, q.dtype(), spec.B * spec.heads * spec.T_q));
+  LOCKSTEP_DISPATCH(q.device(), attention_backward(dq, dk, dv, dy, q, k, v, y, lse, spec));
+}
+
+}  // namespace lockstep

@@ -1,0 +1,272 @@
+// Attention by tiles of 64 queries by 64 keys; one thread works a whole (sample, head), so no sum
+// crosses threads. Forward: keys in ascending order with a running maximum and sum per row.
+// Backward: for each tile of keys all its queries, probabilities again from lse. Tiles that the
+// causal mask empties are never formed.
+#include "core/ops/cpu/attention.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include <omp.h>
+
+#include "core/ops/cpu/kernels.hpp"
+#include "core/ops/cpu/loops.hpp"
+
+namespace lockstep::cpu {
+namespace {
+
+constexpr index_t tile = AttentionTile::size;
+
+// One head's rows of one sample inside a (B*T, heads*HS) matrix.
+template <typename T>
+struct HeadRows {
+  T* data;
+  index_t stride;
+
+  T* operator[](index_t row) const { return data + row * stride; }
+};
+
+struct Piece {
+  index_t sample, head, T_q, T_k;  // T_q, T_k: valid rows of this sample
+};
+
+Piece piece_of(const AttentionSpec& spec, index_t number) {
+  const index_t sample = number / spec.heads;
+  const index_t length = spec.lengths.defined() ? spec.lengths.data<std::int32_t>()[sample]
+                                                : std::max(spec.T_q, spec.T_k);
+  assert(length >= 0);
+  return {sample, number % spec.heads, std::min(length, spec.T_q), std::min(length, spec.T_k)};
+}
+
+template <typename T>
+HeadRows<const T> rows_of(const Tensor& x,
+                          const Piece& piece,
+                          index_t rows,
+                          const AttentionSpec& spec) {
+  return {x.data<T>() + piece.sample * rows * x.row_stride() + piece.head * spec.head_size,
+          x.row_stride()};
+}
+template <typename T>
+HeadRows<T> rows_of(Tensor& x, const Piece& piece, index_t rows, const AttentionSpec& spec) {
+  return {x.data<T>() + piece.sample * rows * x.row_stride() + piece.head * spec.head_size,
+          x.row_stride()};
+}
+
+// to (HS, 64) = transpose of n <= 64 rows, the columns past n zero.
+template <typename T>
+void pack_transposed(T* to, HeadRows<const T> from, index_t first, index_t n, index_t HS) {
+  for (index_t d = 0; d < HS; ++d) {
+    T* column = to + d * tile;
+    for (index_t j = 0; j < n; ++j) column[j] = from[first + j][d];
+    std::fill(column + n, column + tile, T{0});
+  }
+}
+
+// The dropout words of one tile, and what the kernels need to know of it.
+class Tiles {
+ public:
+  Tiles(const AttentionSpec& spec, const Piece& piece, std::uint32_t* words)
+      : causal_(spec.mask == Mask::causal),
+        threshold_(keep_threshold(spec.dropout)),
+        words_(words) {
+    if (!drops()) return;
+    const auto id = static_cast<std::uint64_t>(spec.sample_ids.data<std::int64_t>()[piece.sample]);
+    const auto head = static_cast<std::uint32_t>(spec.first_head + piece.head);
+    row_ = {0,
+            static_cast<std::uint32_t>(id),
+            (static_cast<std::uint32_t>(id >> 32) & 0xffffu) | (head << 16),
+            spec.dropout_key[0],
+            spec.dropout_key[1],
+            static_cast<std::uint32_t>(threshold_)};
+  }
+
+  bool drops() const { return threshold_ >> 32 == 0; }
+  bool empty(index_t i0, index_t rows, index_t j0) const { return causal_ && j0 > i0 + rows - 1; }
+
+  template <typename T>
+  AttentionTile at(index_t i0, index_t rows, index_t j0, index_t n, const Kernels<T>& kernel) {
+    for (index_t i = 0; drops() && i < rows; ++i) {
+      row_.c1 = static_cast<std::uint32_t>(i0 + i);
+      kernel.philox_words(words_ + i * tile, j0 / 4, tile / 4, row_);
+    }
+    return {rows, n, causal_ ? i0 - j0 + 1 : n, drops() ? words_ : nullptr, row_.threshold};
+  }
+
+ private:
+  bool causal_;
+  std::uint64_t threshold_;
+  std::uint32_t* words_;
+  DropoutRow row_{};
+};
+
+// Buffers of each thread, taken before the threads start: an exception must not leave a parallel
+// region.
+struct Scratch {
+  Scratch(index_t elements, DType dtype)
+      : numbers(Tensor::empty({omp_get_max_threads(), elements}, dtype)),
+        words(Tensor::empty({omp_get_max_threads(), tile * tile}, DType::i32)) {}
+
+  template <typename T>
+  T* mine() {
+    return numbers.data<T>() + omp_get_thread_num() * numbers.columns();
+  }
+  std::uint32_t* my_words() {
+    return reinterpret_cast<std::uint32_t*>(words.data<std::int32_t>() +
+                                            omp_get_thread_num() * words.columns());
+  }
+
+  Tensor numbers, words;
+};
+
+index_t rounded_to_tiles(index_t n) { return (n + tile - 1) / tile * tile; }
+
+template <typename T>
+void forward_piece(const Piece& piece,
+                   HeadRows<T> y,
+                   T* lse,
+                   HeadRows<const T> q,
+                   HeadRows<const T> k,
+                   HeadRows<const T> v,
+                   const AttentionSpec& spec,
+                   T* scratch,
+                   std::uint32_t* words) {
+  const auto& kernel = kernels<T>();
+  const index_t HS = spec.head_size;
+  const T factor = static_cast<T>(1.0 / (1.0 - spec.dropout));
+  T* keys = scratch;  // all tiles of k, transposed
+  T* p = keys + HS * rounded_to_tiles(piece.T_k);
+  T* y_tile = p + tile * tile;
+  T* row_max = y_tile + tile * HS;
+  T* row_sum = row_max + tile;
+  Tiles tiles(spec, piece, words);
+  for (index_t j0 = 0; j0 < piece.T_k; j0 += tile) {
+    pack_transposed(keys + j0 * HS, k, j0, std::min(tile, piece.T_k - j0), HS);
+  }
+  for (index_t i0 = 0; i0 < piece.T_q; i0 += tile) {
+    const index_t rows = std::min(tile, piece.T_q - i0);
+    std::fill_n(y_tile, rows * HS, T{0});
+    std::fill_n(row_max, rows, -std::numeric_limits<T>::infinity());
+    std::fill_n(row_sum, rows, T{0});
+    for (index_t j0 = 0; j0 < piece.T_k && !tiles.empty(i0, rows, j0); j0 += tile) {
+      const index_t n = std::min(tile, piece.T_k - j0);
+      kernel.multiply(p, tile, q[i0], q.stride, 1, keys + j0 * HS, tile, rows, tile, HS, false);
+      kernel.softmax_tile(p, row_max, row_sum, y_tile, HS, static_cast<T>(spec.scale),
+                          tiles.at(i0, rows, j0, n, kernel));
+      kernel.multiply(y_tile, HS, p, tile, 1, v[j0], v.stride, rows, HS, n, true);
+    }
+    for (index_t i = 0; i < rows; ++i) {
+      const bool any =
+          row_sum[i] != 0;  // false only where there are no keys at all; NaN counts as any
+      const T by = any ? factor / row_sum[i] : T{0};
+      for (index_t c = 0; c < HS; ++c) y[i0 + i][c] = y_tile[i * HS + c] * by;
+      lse[i0 + i] = any ? row_max[i] + std::log(row_sum[i]) : T{0};
+    }
+  }
+  for (index_t i = piece.T_q; i < spec.T_q; ++i) {
+    std::fill_n(y[i], HS, T{0});
+    lse[i] = 0;
+  }
+}
+
+template <typename T>
+struct Gradients {
+  HeadRows<T> dq, dk, dv;
+};
+template <typename T>
+struct Inputs {
+  HeadRows<const T> dy, q, k, v, y;
+  const T* lse;
+};
+
+template <typename T>
+void backward_piece(const Piece& piece,
+                    const Gradients<T>& to,
+                    const Inputs<T>& in,
+                    const AttentionSpec& spec,
+                    T* scratch,
+                    std::uint32_t* words) {
+  const auto& kernel = kernels<T>();
+  const index_t HS = spec.head_size;
+  T* keys = scratch;
+  T* values = keys + HS * tile;
+  T* p = values + HS * tile;
+  T* dp = p + tile * tile;
+  T* row_dots = dp + tile * tile;
+  Tiles tiles(spec, piece, words);
+  for (index_t i = 0; i < spec.T_q; ++i) std::fill_n(to.dq[i], HS, T{0});
+  for (index_t j = 0; j < spec.T_k; ++j) {
+    std::fill_n(to.dk[j], HS, T{0});
+    std::fill_n(to.dv[j], HS, T{0});
+  }
+  for (index_t i = 0; i < piece.T_q; ++i) row_dots[i] = kernel.dot(in.dy[i], in.y[i], HS);
+  for (index_t j0 = 0; j0 < piece.T_k; j0 += tile) {
+    const index_t n = std::min(tile, piece.T_k - j0);
+    pack_transposed(keys, in.k, j0, n, HS);
+    pack_transposed(values, in.v, j0, n, HS);
+    for (index_t i0 = spec.mask == Mask::causal ? j0 : 0; i0 < piece.T_q; i0 += tile) {
+      const index_t rows = std::min(tile, piece.T_q - i0);
+      kernel.multiply(p, tile, in.q[i0], in.q.stride, 1, keys, tile, rows, tile, HS, false);
+      kernel.multiply(dp, tile, in.dy[i0], in.dy.stride, 1, values, tile, rows, tile, HS, false);
+      kernel.softmax_tile_backward(p, dp, in.lse + i0, row_dots + i0, static_cast<T>(spec.scale),
+                                   static_cast<T>(1.0 / (1.0 - spec.dropout)),
+                                   tiles.at(i0, rows, j0, n, kernel));
+      kernel.multiply(to.dv[j0], to.dv.stride, p, 1, tile, in.dy[i0], in.dy.stride, n, HS, rows,
+                      true);
+      kernel.multiply(to.dk[j0], to.dk.stride, dp, 1, tile, in.q[i0], in.q.stride, n, HS, rows,
+                      true);
+      kernel.multiply(to.dq[i0], to.dq.stride, dp, tile, 1, in.k[j0], in.k.stride, rows, HS, n,
+                      true);
+    }
+  }
+}
+
+}  // namespace
+
+void attention_forward(Tensor& y,
+                       Tensor& lse,
+                       const Tensor& q,
+                       const Tensor& k,
+                       const Tensor& v,
+                       const AttentionSpec& spec) {
+  const index_t HS = spec.head_size;
+  Scratch scratch(HS * rounded_to_tiles(spec.T_k) + tile * tile + tile * HS + 2 * tile, q.dtype());
+  with_type(q.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for_pieces(spec.B * spec.heads, spec.T_q * spec.T_k * HS, [&](index_t number) {
+      const Piece piece = piece_of(spec, number);
+      forward_piece<T>(piece, rows_of<T>(y, piece, spec.T_q, spec),
+                       lse.data<T>() + number * spec.T_q, rows_of<T>(q, piece, spec.T_q, spec),
+                       rows_of<T>(k, piece, spec.T_k, spec), rows_of<T>(v, piece, spec.T_k, spec),
+                       spec, scratch.mine<T>(), scratch.my_words());
+    });
+  });
+}
+
+void attention_backward(Tensor& dq,
+                        Tensor& dk,
+                        Tensor& dv,
+                        const Tensor& dy,
+                        const Tensor& q,
+                        const Tensor& k,
+                        const Tensor& v,
+                        const Tensor& y,
+                        const Tensor& lse,
+                        const AttentionSpec& spec) {
+  const index_t T_q = spec.T_q, T_k = spec.T_k, HS = spec.head_size;
+  Scratch scratch(2 * HS * tile + 2 * tile * tile + T_q, q.dtype());
+  with_type(q.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for_pieces(spec.B * spec.heads, T_q * T_k * HS, [&](index_t number) {
+      const Piece piece = piece_of(spec, number);
+      const Gradients<T> to = {rows_of<T>(dq, piece, T_q, spec), rows_of<T>(dk, piece, T_k, spec),
+                               rows_of<T>(dv, piece, T_k, spec)};
+      const Inputs<T> in = {rows_of<T>(dy, piece, T_q, spec), rows_of<T>(q, piece, T_q, spec),
+                            rows_of<T>(k, piece, T_k, spec),  rows_of<T>(v, piece, T_k, spec),
+                            rows_of<T>(y, piece, T_q, spec),  lse.data<T>() + number * T_q};
+      backward_piece<T>(piece, to, in, spec, scratch.mine<T>(), scratch.my_words());
+    });
+  });
+}
+
+}  // namespace lockstep::cpu

@@ -1,0 +1,90 @@
+#include "core/ops/cpu/cross_entropy.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/ops/cpu/kernels.hpp"
+#include "core/ops/cpu/loops.hpp"
+
+namespace lockstep::cpu {
+namespace {
+
+// Columns of this rank that are words, not padding.
+index_t real_columns(const Tensor& logits, VocabularySlice slice) {
+  return std::clamp<index_t>(slice.V - slice.first_column, 0, logits.shape()[1]);
+}
+
+}  // namespace
+
+void cross_entropy_max(Tensor& largest,
+                       Tensor& argmax,
+                       const Tensor& logits,
+                       VocabularySlice slice) {
+  const index_t columns = real_columns(logits, slice);
+  with_type(logits.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const auto& kernel = kernels<T>();
+    for_pieces(logits.shape()[0], columns, [&](index_t i) {
+      const T* row = logits.data<T>() + i * logits.row_stride();
+      const T value = kernel.largest(row, columns);
+      largest.data<double>()[i] = static_cast<double>(value);
+      if (!argmax.defined()) return;
+      const index_t at = std::find(row, row + columns, value) - row;
+      argmax.data<std::int64_t>()[i] = at == columns ? slice.V : slice.first_column + at;
+    });
+  });
+}
+
+void cross_entropy_statistics(Tensor& statistics,
+                              const Tensor& logits,
+                              const Tensor& targets,
+                              const Tensor& largest,
+                              VocabularySlice slice) {
+  const index_t N = logits.shape()[0], columns = real_columns(logits, slice);
+  double* sums = statistics.data<double>();
+  with_type(logits.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const auto& kernel = kernels<T>();
+    for_pieces(N, columns, [&](index_t i) {
+      const T* row = logits.data<T>() + i * logits.row_stride();
+      const index_t at = targets.data<std::int32_t>()[i] - slice.first_column;
+      sums[i] = kernel.sum_exp(row, largest.data<double>()[i], columns);
+      sums[N + i] = at >= 0 && at < columns ? static_cast<double>(row[at]) : 0.0;
+    });
+  });
+}
+
+double cross_entropy_loss(const Tensor& largest, const Tensor& statistics, const Tensor& targets) {
+  const index_t N = targets.count();
+  const double* sums = statistics.data<double>();
+  double loss = 0;
+  for (index_t i = 0; i < N; ++i) {
+    if (targets.data<std::int32_t>()[i] < 0) continue;
+    loss += largest.data<double>()[i] + std::log(sums[i]) - sums[N + i];
+  }
+  return loss;
+}
+
+void cross_entropy_backward(Tensor& logits,
+                            const Tensor& targets,
+                            const Tensor& largest,
+                            const Tensor& statistics,
+                            double factor,
+                            VocabularySlice slice) {
+  const index_t columns = real_columns(logits, slice);
+  with_type(logits.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const auto& kernel = kernels<T>();
+    for_pieces(logits.shape()[0], logits.shape()[1], [&](index_t i) {
+      T* row = logits.data<T>() + i * logits.row_stride();
+      const index_t target = targets.data<std::int32_t>()[i], at = target - slice.first_column;
+      const index_t live = target < 0 ? 0 : columns;
+      kernel.softmax_gradient(row, largest.data<double>()[i], factor / statistics.data<double>()[i],
+                              live);
+      if (at >= 0 && at < live) row[at] -= static_cast<T>(factor);
+      std::fill(row + live, row + logits.shape()[1], T{0});
+    });
+  });
+}
+
+}  // namespace lockstep::cpu

@@ -1,0 +1,20 @@
+#pragma once
+
+#include "core/ops/gemm.hpp"
+
+namespace lockstep::cpu {
+
+void gemm(Tensor& c,
+          const Tensor& a,
+          Transpose transpose_a,
+          const Tensor& b,
+          Transpose transpose_b,
+          Accumulate accumulate);
+void gemm_reference(Tensor& c,
+                    const Tensor& a,
+                    Transpose transpose_a,
+                    const Tensor& b,
+                    Transpose transpose_b,
+                    Accumulate accumulate);
+
+}  // namespace lockstep::cpu

@@ -1,0 +1,87 @@
+#include "core/ops/cpu/kernels.hpp"
+
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include <dnnl.h>
+
+#include "core/error.hpp"
+#include "core/ops/cpu_features.hpp"
+
+namespace lockstep {
+namespace cpu {
+namespace {
+
+constexpr const char* names[] = {"scalar", "avx2", "avx512"};
+
+InstructionSet named(std::string_view name) {
+  for (int i = 0; i < 3; ++i) {
+    if (name == names[i]) return static_cast<InstructionSet>(i);
+  }
+  require(false, "LOCKSTEP_CPU=", name,
+          " is not an instruction set; use scalar, avx2 or avx512, or unset it");
+  return InstructionSet::scalar;
+}
+
+// oneDNN reads the limit once, at its first use, so this comes before any product. Its answer is
+// not asked: a program that used oneDNN earlier keeps that choice, and results stay right.
+void limit_onednn(InstructionSet set) {
+  if (set == InstructionSet::scalar) dnnl_set_max_cpu_isa(dnnl_cpu_isa_sse41);
+  if (set == InstructionSet::avx2) dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx2);
+}
+
+InstructionSet choose() {
+  const InstructionSet widest = widest_instruction_set();
+  const char* asked = std::getenv("LOCKSTEP_CPU");
+  if (asked == nullptr || *asked == '\0') return widest;
+  const InstructionSet set = named(asked);
+  require(set <= widest, "LOCKSTEP_CPU=", asked, " is more than this CPU has; it has ",
+          names[static_cast<int>(widest)], ": use that or unset it");
+  limit_onednn(set);
+  return set;
+}
+
+}  // namespace
+
+InstructionSet widest_instruction_set() {
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl");
+  if (avx512) return InstructionSet::avx512;
+  return avx2 ? InstructionSet::avx2 : InstructionSet::scalar;
+}
+
+InstructionSet instruction_set() {
+  static const InstructionSet set = choose();
+  return set;
+}
+
+template <>
+const Kernels<float>& kernels<float>(InstructionSet set) {
+  if (set == InstructionSet::avx512) return avx512::kernels_f32();
+  return set == InstructionSet::avx2 ? avx2::kernels_f32() : scalar::kernels_f32();
+}
+
+template <>
+const Kernels<double>& kernels<double>(InstructionSet set) {
+  if (set == InstructionSet::avx512) return avx512::kernels_f64();
+  return set == InstructionSet::avx2 ? avx2::kernels_f64() : scalar::kernels_f64();
+}
+
+template <>
+const Kernels<float>& kernels<float>() {
+  return kernels<float>(instruction_set());
+}
+
+template <>
+const Kernels<double>& kernels<double>() {
+  return kernels<double>(instruction_set());
+}
+
+}  // namespace cpu
+
+std::string cpu_features_in_use() { return cpu::names[static_cast<int>(cpu::instruction_set())]; }
+
+}  // namespace lockstep

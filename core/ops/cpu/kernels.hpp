@@ -1,0 +1,145 @@
+// The hot inner loops, compiled once per instruction set (kernels_scalar, _avx2, _avx512.cpp) and
+// chosen once at run time by CPUID and LOCKSTEP_CPU. Kernels see raw pointers and one thread; ops
+// around them cut rows over threads. Sums run in a fixed number of lanes and then a fixed tree, and
+// only products of matrices use fused multiply-add: every other kernel returns the same bits on
+// every instruction set.
+#pragma once
+
+#include <cstdint>
+
+#include "core/dtype.hpp"
+
+namespace lockstep::cpu {
+
+enum class InstructionSet { scalar, avx2, avx512 };
+
+// Constants of one AdamW step, worked out in double and rounded once.
+template <typename T>
+struct AdamWConstants {
+  T keep, rate, beta1, one_minus_beta1, beta2, one_minus_beta2, inverse_correction1,
+      inverse_correction2, epsilon, scale;
+};
+
+// Coordinates 1 to 3 of a Philox counter, its key, and the 32-bit word from which on an element is
+// dropped.
+struct DropoutRow {
+  std::uint32_t c1, c2, c3, key0, key1, threshold;
+};
+
+// One tile of attention: `rows` queries by `n` keys, stored with tile_size columns. Row i sees
+// min(n, diagonal + i) keys.
+struct AttentionTile {
+  static constexpr index_t size = 64;
+
+  index_t rows, n, diagonal;
+  const std::uint32_t* words;  // (rows, size) of philox, or null: no dropout
+  std::uint32_t threshold;
+};
+
+template <typename T>
+struct Kernels {
+  // c (M, N) = or += a b, each element one chain over k in order. a (i, k) is a[i * a_row + k *
+  // a_k], b and c have rows.
+  void (*multiply)(T* c,
+                   index_t c_row,
+                   const T* a,
+                   index_t a_row,
+                   index_t a_k,
+                   const T* b,
+                   index_t b_row,
+                   index_t M,
+                   index_t N,
+                   index_t K,
+                   bool accumulate);
+
+  void (*add)(T* y, const T* a, const T* b, index_t n);
+  void (*scale)(T* x, T factor, index_t n);
+  void (*activation[3])(T* y, const T* x, index_t n);  // by Activation
+  void (*activation_backward[3])(T* dx, const T* dy, const T* x, index_t n);
+  void (*tanh)(T* y, const T* x, index_t n);
+  void (*tanh_backward)(T* dx, const T* dy, const T* y, index_t n);
+  void (*add_to_sums)(double* sums, const T* x, index_t n);  // sums += x
+  double (*sum_of_squares)(const T* x, index_t n);
+  bool (*all_finite)(const T* x, index_t n);
+
+  // One row of C columns; b may be null.
+  void (*layer_norm)(T* y,
+                     T* mean,
+                     T* rstd,
+                     const T* x,
+                     const T* weight,
+                     const T* bias,
+                     index_t C,
+                     T eps);
+  void (*layer_norm_backward)(T* dx,
+                              const T* dy,
+                              const T* x,
+                              const T* weight,
+                              T mean,
+                              T rstd,
+                              index_t C);
+  void (*add_to_weight_sums)(double* sums, const T* dy, const T* x, T mean, T rstd, index_t n);
+
+  // y = residual + mask(x) factor; residual may be null.
+  void (*dropout)(T* y, const T* x, const T* residual, index_t C, T factor, const DropoutRow& row);
+  void (*philox_words)(std::uint32_t* words,
+                       index_t first_group,
+                       index_t num_groups,
+                       const DropoutRow& row);
+
+  // p (rows, size): scores become exp(scale s - row_max), with row_max and row_sum carried from
+  // tile to tile; y's rows (HS columns) are rescaled where the maximum grew. Dropped probabilities
+  // count in row_sum.
+  void (*softmax_tile)(T* p,
+                       T* row_max,
+                       T* row_sum,
+                       T* y,
+                       index_t HS,
+                       T scale,
+                       const AttentionTile& tile);
+  // p: scores to dropped probabilities; dp: their gradients to those of the scores. keep_factor = 1
+  // / (1 - dropout).
+  void (*softmax_tile_backward)(T* p,
+                                T* dp,
+                                const T* lse,
+                                const T* row_dots,
+                                T scale,
+                                T keep_factor,
+                                const AttentionTile& tile);
+  T (*dot)(const T* a, const T* b, index_t n);
+
+  T (*largest)(const T* x, index_t n);  // -inf for n = 0
+  double (*sum_exp)(const T* x, double shift, index_t n);
+  void (*softmax_gradient)(T* x,
+                           double shift,
+                           double factor,
+                           index_t n);  // x = factor exp(x - shift)
+
+  void (*adamw)(T* value, T* m, T* v, const T* gradient, index_t n, const AdamWConstants<T>& c);
+};
+
+// One table per instruction set, defined in kernels_<set>.cpp.
+namespace scalar {
+const Kernels<float>& kernels_f32();
+const Kernels<double>& kernels_f64();
+}  // namespace scalar
+namespace avx2 {
+const Kernels<float>& kernels_f32();
+const Kernels<double>& kernels_f64();
+}  // namespace avx2
+namespace avx512 {
+const Kernels<float>& kernels_f32();
+const Kernels<double>& kernels_f64();
+}  // namespace avx512
+
+InstructionSet widest_instruction_set();  // that this CPU and its system have
+// The one in use: the widest, or what LOCKSTEP_CPU names. Limits oneDNN to the same. Throws Error
+// for a name that is unknown or more than the CPU has.
+InstructionSet instruction_set();
+
+template <typename T>
+const Kernels<T>& kernels(InstructionSet set);
+template <typename T>
+const Kernels<T>& kernels();
+
+}  // namespace lockstep::cpu

@@ -1,0 +1,63 @@
+#include "core/ops/cross_entropy.hpp"
+
+#include "core/ops/cpu/cross_entropy.hpp"
+#include "core/ops/dispatch.hpp"
+
+namespace lockstep {
+namespace {
+
+bool is_vector(const Tensor& v, DType dtype, index_t n, Device device) {
+  return v.dtype() == dtype && v.count() == n && v.contiguous() && v.device() == device;
+}
+
+// N rows of targets, maxima and (2, N) statistics.
+bool fit(const Tensor& statistics,
+         const Tensor& targets,
+         const Tensor& largest,
+         index_t N,
+         Device device) {
+  return is_vector(statistics, DType::f64, 2 * N, device) &&
+         is_vector(targets, DType::i32, N, device) && is_vector(largest, DType::f64, N, device);
+}
+
+}  // namespace
+
+void cross_entropy_max(Tensor& largest,
+                       Tensor& argmax,
+                       const Tensor& logits,
+                       VocabularySlice slice) {
+  assert(logits.shape().dims() == 2 &&
+         is_vector(largest, DType::f64, logits.shape()[0], logits.device()));
+  assert(!argmax.defined() || is_vector(argmax, DType::i64, logits.shape()[0], logits.device()));
+  LOCKSTEP_DISPATCH(logits.device(), cross_entropy_max(largest, argmax, logits, slice));
+}
+
+void cross_entropy_statistics(Tensor& statistics,
+                              const Tensor& logits,
+                              const Tensor& targets,
+                              const Tensor& largest,
+                              VocabularySlice slice) {
+  assert(logits.shape().dims() == 2);
+  assert(fit(statistics, targets, largest, logits.shape()[0], logits.device()));
+  LOCKSTEP_DISPATCH(logits.device(),
+                    cross_entropy_statistics(statistics, logits, targets, largest, slice));
+}
+
+double cross_entropy_loss(const Tensor& largest, const Tensor& statistics, const Tensor& targets) {
+  assert(fit(statistics, targets, largest, targets.count(), largest.device()));
+  return LOCKSTEP_DISPATCH(largest.device(), cross_entropy_loss(largest, statistics, targets));
+}
+
+void cross_entropy_backward(Tensor& logits,
+                            const Tensor& targets,
+                            const Tensor& largest,
+                            const Tensor& statistics,
+                            double factor,
+                            VocabularySlice slice) {
+  assert(logits.shape().dims() == 2);
+  assert(fit(statistics, targets, largest, logits.shape()[0], logits.device()));
+  LOCKSTEP_DISPATCH(logits.device(),
+                    cross_entropy_backward(logits, targets, largest, statistics, factor, slice));
+}
+
+}  // namespace lockstep

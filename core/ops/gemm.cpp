@@ -1,0 +1,49 @@
+#include "core/ops/gemm.hpp"
+
+#include "core/ops/cpu/gemm.hpp"
+#include "core/ops/dispatch.hpp"
+
+namespace lockstep {
+namespace {
+
+// (M, K) (K, N) -> (M, N) after the transposes, of one dtype on one device.
+bool fits(const Tensor& c,
+          const Tensor& a,
+          Transpose transpose_a,
+          const Tensor& b,
+          Transpose transpose_b) {
+  const auto is_matrix = [&](const Tensor& x) {
+    return x.shape().dims() == 2 && x.dtype() == c.dtype() && x.device() == c.device();
+  };
+  if (!is_matrix(a) || !is_matrix(b) || !is_matrix(c)) return false;
+  const int a_swap = transpose_a == Transpose::yes ? 1 : 0,
+            b_swap = transpose_b == Transpose::yes ? 1 : 0;
+  return a.shape()[a_swap] == c.shape()[0] && b.shape()[1 - b_swap] == c.shape()[1] &&
+         a.shape()[1 - a_swap] == b.shape()[b_swap];
+}
+
+}  // namespace
+
+void gemm(Tensor& c,
+          const Tensor& a,
+          Transpose transpose_a,
+          const Tensor& b,
+          Transpose transpose_b,
+          Accumulate accumulate) {
+  assert(fits(c, a, transpose_a, b, transpose_b));
+  if (c.count() == 0) return;
+  LOCKSTEP_DISPATCH(c.device(), gemm(c, a, transpose_a, b, transpose_b, accumulate));
+}
+
+void gemm_reference(Tensor& c,
+                    const Tensor& a,
+                    Transpose transpose_a,
+                    const Tensor& b,
+                    Transpose transpose_b,
+                    Accumulate accumulate) {
+  assert(fits(c, a, transpose_a, b, transpose_b));
+  require_cpu(c.device());
+  cpu::gemm_reference(c, a, transpose_a, b, transpose_b, accumulate);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,121 @@
+// `lockstep bench`: whole training steps on random tokens, no corpus, no files. Figures are medians over the timed steps.
+#include "launch/bench.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+
+#include <nlohmann/json.hpp>
+
+#include "core/random.hpp"
+#include "launch/throughput.hpp"
+#include "launch/trainer.hpp"
+
+namespace lockstep {
+namespace {
+
+constexpr int warmup_steps = 2;  // first touch of memory, creation of primitives
+
+Batch random_batch(const ModelConfig& model, index_t B, index_t T, std::uint64_t seed, index_t first_sample) {
+  std::uint64_t draws = 0;
+  const auto below = [&](index_t n) {
+    return static_cast<std::int32_t>(uniform_below(static_cast<std::uint64_t>(n), [&] { return mix(seed, ++draws); }));
+  };
+  std::vector<std::int32_t> tokens, rows, ids, segments, labels;
+  std::vector<std::int64_t> samples;
+  const bool causal = model.objective == Objective::causal;
+  for (index_t row = 0; row < B * T; ++row) {
+    tokens.push_back(below(model.vocab_size));
+    segments.push_back(row % T < T / 2 ? 0 : 1);
+    if (causal || below(100) < 15) {
+      rows.push_back(static_cast<std::int32_t>(row));
+      ids.push_back(below(model.vocab_size));
+    }
+  }
+  for (index_t b = 0; b < B; ++b) {
+    samples.push_back(first_sample + b);
+    labels.push_back(below(2));
+  }
+  Batch batch{.B = B, .T = T, .tokens = Tensor::from(tokens, {B * T}), .segments = {}, .lengths = {},
+              .sample_ids = Tensor::from(samples, {B}),
+              .target_rows = Tensor::from(rows, {static_cast<index_t>(rows.size())}),
+              .target_ids = Tensor::from(ids, {static_cast<index_t>(ids.size())}), .labels = {}};
+  if (model.segment_types > 0) batch.segments = Tensor::from(segments, {B * T});
+  if (model.objective == Objective::mlm_nsp) batch.labels = Tensor::from(labels, {B});
+  return batch;
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t n = values.size();
+  return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+}  // namespace
+
+int run_bench(const Environment& environment, const BenchOptions& options) {
+  using Clock = std::chrono::steady_clock;
+  const int threads = set_threads(environment, options.numerics.threads);
+  TrainerConfig config;
+  environment.agree([&] {
+    config.model = make_model(options.model, options.layout, 0);
+    config.degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp, options.layout.cp,
+                                     options.layout.tp);
+    check_effects(options, config.degrees);
+    config.sequence_length = resolve_sequence_length(options.model, config.model);
+  });
+  config.dtype = options.numerics.dtype;
+  config.schedule = options.layout.schedule;
+  config.microbatches = static_cast<int>(options.global_batch_size / config.degrees.dp / options.microbatch_size);
+  config.zero = options.layout.zero;
+  config.recompute = options.layout.recompute;
+  config.clip_norm = 1;
+  config.seed = options.seed;
+  const double peak = measure_peak_gflops(environment, config.dtype, threads);
+  Trainer trainer(environment, config);
+  trainer.initialize();
+
+  std::vector<double> seconds, forward, backward, optimizer, communication;
+  for (std::int64_t step = 1; step <= warmup_steps + options.steps; ++step) {
+    StepBatch batch;
+    for (int m = 0; m < config.microbatches; ++m) {
+      const index_t slot = (trainer.topology().dp_rank() * config.microbatches + m) * options.microbatch_size;
+      batch.microbatches.push_back(random_batch(config.model, options.microbatch_size, config.sequence_length,
+                                                mix(options.seed, static_cast<std::uint64_t>(slot)), slot));
+    }
+    environment.world().barrier();
+    const auto begin = Clock::now();
+    const StepAgreement agreement = trainer.agree(batch, false, false);
+    StepResult result = trainer.compute_gradients(batch, step, agreement.terms);
+    trainer.apply_gradients(step, 1e-4, result);
+    if (step <= warmup_steps) continue;
+    seconds.push_back(std::chrono::duration<double>(Clock::now() - begin).count());
+    forward.push_back(result.forward_seconds);
+    backward.push_back(result.backward_seconds);
+    optimizer.push_back(result.optimizer_seconds);
+    communication.push_back(result.communication_seconds);
+  }
+  const double step_seconds = median(seconds);
+  const double tokens = static_cast<double>(options.global_batch_size * config.sequence_length);
+  const double flops = tokens * flops_per_token(config.model, trainer.table().count(), config.sequence_length);
+  nlohmann::ordered_json json;
+  json["tokens_per_second"] = tokens / step_seconds;
+  json["seconds"] = step_seconds;
+  json["forward_seconds"] = median(forward);
+  json["backward_seconds"] = median(backward);
+  json["optimizer_seconds"] = median(optimizer);
+  json["communication_seconds"] = median(communication);
+  json["peak_share"] = flops / step_seconds / (peak * 1e9);
+  json["peak_gflops"] = peak;
+  json["peak_memory_bytes"] = peak_resident_bytes(environment);
+  json["parameters"] = trainer.table().count();
+  if (environment.rank() != 0) return 0;
+  if (options.json) {
+    std::cout << json.dump() << '\n';
+    return 0;
+  }
+  for (const auto& [name, value] : json.items()) std::cout << name << ' ' << value << '\n';
+  return 0;
+}
+
+}  // namespace lockstep

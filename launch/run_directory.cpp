@@ -1,0 +1,76 @@
+#include "launch/run_directory.hpp"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <iostream>
+
+#include "core/durable_file.hpp"
+#include "parallel/checkpoint/checkpoint.hpp"
+
+namespace lockstep {
+namespace {
+
+// A text from rank 0 to all.
+std::string broadcast_text(const Environment& environment, const std::string& text) {
+  Tensor size = Tensor::from(std::vector<std::int64_t>{static_cast<std::int64_t>(text.size())}, {1});
+  environment.world().broadcast(size, 0, "control");
+  const index_t count = size.data<std::int64_t>()[0];
+  Tensor bytes = Tensor::zeros({count}, DType::u8);
+  if (environment.rank() == 0) std::memcpy(bytes.raw(), text.data(), text.size());
+  if (count > 0) environment.world().broadcast(bytes, 0, "control");
+  return std::string(reinterpret_cast<const char*>(bytes.data<std::uint8_t>()), static_cast<std::size_t>(count));
+}
+
+}  // namespace
+
+bool RunDirectory::finished(const Environment& environment, const std::string& resume) const {
+  namespace fs = std::filesystem;
+  std::string done;
+  environment.agree([&] {
+    if (environment.rank() != 0) return;
+    std::error_code error;
+    if (fs::exists(path_, error)) {
+      require(fs::is_directory(path_, error), "--output ", path_, " is not a directory");
+      require(resume != "never" || fs::is_empty(path_, error), "--resume never, but --output ", path_,
+              " is not empty: choose a new directory, or continue with --resume auto");
+    }
+    fs::create_directories(checkpoints(), error);
+    require(!error, "cannot make --output ", path_, ": ", error.message());
+    require(access(path_.c_str(), W_OK | X_OK) == 0, "cannot write to --output ", path_, ": ", std::strerror(errno));
+    clean_leftovers(checkpoints());
+    for (const auto& entry : fs::directory_iterator(path_)) {
+      if (entry.path().filename().string().rfind(".failed-", 0) == 0) fs::remove(entry.path(), error);
+    }
+    if (fs::exists(path_ + "/DONE", error)) done = read_file(path_ + "/DONE");
+  });
+  const bool is_done = !broadcast_text(environment, done).empty();
+  if (is_done && environment.rank() == 0) std::cout << path_ << " is finished: DONE says " << done;
+  return is_done;
+}
+
+ResumeChoice RunDirectory::choose(const Environment& environment, const std::string& resume) const {
+  std::string lines;
+  environment.agree([&] {
+    if (environment.rank() != 0) return;
+    if (resume != "auto" && resume != "never") {
+      lines = resolve_checkpoint(resume, std::nullopt) + "\n";
+      return;
+    }
+    for (const std::string& directory : list_checkpoints(checkpoints())) lines += directory + "\n";
+  });
+  lines = broadcast_text(environment, lines);
+  ResumeChoice choice;
+  for (std::size_t begin = 0; begin < lines.size();) {
+    const std::size_t end = lines.find('\n', begin);
+    choice.candidates.push_back(lines.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return choice;
+}
+
+void RunDirectory::write_config(const std::string& ini) const { write_file_durably(path_ + "/config.ini", ini); }
+
+}  // namespace lockstep

@@ -1,0 +1,354 @@
+// `lockstep pretrain`: open or resume a run, then the loop: data, forward and backward, sums, clip, step, report, save.
+#include "launch/train.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <iostream>
+
+#include "core/durable_file.hpp"
+#include "core/optim/learning_rate.hpp"
+#include "data/corpus.hpp"
+#include "data/loader.hpp"
+#include "launch/evaluation.hpp"
+#include "launch/report.hpp"
+#include "launch/run_directory.hpp"
+#include "launch/signals.hpp"
+#include "launch/throughput.hpp"
+#include "launch/trainer.hpp"
+
+namespace lockstep {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+// What is fixed before anything is allocated.
+struct Setup {
+  Degrees degrees;
+  ModelConfig model;
+  index_t sequence_length = 0;
+  std::string fingerprint;
+  LoaderConfig data;
+  std::optional<LoaderConfig> validation;
+};
+
+std::optional<LoaderConfig> validation_data(const RunOptions& options, const LoaderConfig& training) {
+  LoaderConfig data = training;
+  data.corpora.clear();
+  if (options.validation_corpus) {
+    data.corpora.push_back({*options.validation_corpus, 1, "all"});
+    return data;
+  }
+  for (const auto& [directory, weight] : options.corpora) {
+    const CorpusInfo info = read_corpus_info(directory);
+    if (std::find(info.splits.begin(), info.splits.end(), "validation") != info.splits.end()) {
+      data.corpora.push_back({directory, 1, "validation"});
+    }
+  }
+  if (data.corpora.empty()) return std::nullopt;
+  return data;
+}
+
+Setup read_setup(const RunOptions& options, const Environment& environment) {
+  Setup setup;
+  setup.degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp, options.layout.cp,
+                                  options.layout.tp);
+  index_t vocabulary = 0;
+  std::string tokenizer;
+  for (const auto& [directory, weight] : options.corpora) {
+    const CorpusInfo info = read_corpus_info(directory);
+    setup.fingerprint += (setup.fingerprint.empty() ? "" : ",") + info.fingerprint;
+    setup.data.corpora.push_back({directory, weight, "train"});
+  }
+  const ModelConfig without_vocabulary = make_model(options, 0);
+  for (const auto& [directory, weight] : options.corpora) {
+    vocabulary = std::max(vocabulary, required_vocab(directory, without_vocabulary.objective));
+  }
+  setup.model = make_model(options, vocabulary);
+  setup.sequence_length = resolve_sequence_length(options.model, setup.model);
+  setup.data.objective = setup.model.objective;
+  setup.data.sequence_length = setup.sequence_length;
+  setup.data.global_batch_size = options.global_batch_size;
+  setup.data.microbatch_size = options.microbatch_size;
+  setup.data.mask_probability = options.mask_probability;
+  setup.data.seed = options.seed;
+  setup.data.prefetch = options.prefetch;
+  setup.data.dp_degree = setup.degrees.dp;
+  setup.validation = validation_data(options, setup.data);
+  check_effects(options, {setup.degrees, setup.model, setup.validation.has_value()});
+  return setup;
+}
+
+TrainerConfig trainer_config(const RunOptions& options, const Setup& setup) {
+  TrainerConfig config;
+  config.model = setup.model;
+  config.degrees = setup.degrees;
+  config.dtype = options.numerics.dtype;
+  config.schedule = options.layout.schedule;
+  config.sequence_length = setup.sequence_length;
+  config.microbatches =
+      static_cast<int>(options.global_batch_size / setup.degrees.dp / options.microbatch_size);
+  config.zero = options.layout.zero;
+  config.recompute = options.layout.recompute;
+  config.optimizer = {options.beta1, options.beta2, options.epsilon, options.weight_decay};
+  config.clip_norm = options.clip_norm;
+  config.seed = options.seed;
+  return config;
+}
+
+class Pretrain {
+ public:
+  Pretrain(const Environment& environment, const RunOptions& options, Setup setup)
+      : environment_(environment),
+        options_(options),
+        setup_(std::move(setup)),
+        directory_(options.output),
+        trainer_(environment, trainer_config(options, setup_)),
+        settings_(fixed_settings(options, setup_.model)),
+        rate_{options.learning_rate, options.min_learning_rate, options.warmup_steps, options.decay_steps,
+              options.decay} {}
+
+  int run();
+
+ private:
+  void open_data();
+  void continue_or_initialize(const ResumeChoice& choice);
+  bool load(const std::string& step_directory);
+  StepResult step(std::int64_t step);
+  void validate(std::int64_t step);
+  bool checkpoint_due(std::int64_t step) const;
+  void save(bool must_succeed);
+  int finish(const std::string& reason, ExitCode code);
+  CheckpointMeta meta() const;
+  StartEvent start_event() const;
+  void report(const StepResult& result, double seconds);
+
+  const Environment& environment_;
+  const RunOptions& options_;
+  Setup setup_;
+  RunDirectory directory_;
+  Trainer trainer_;
+  std::map<std::string, std::string> settings_;
+  LearningRate rate_;
+  std::unique_ptr<Loader> loader_;
+  std::unique_ptr<ValidationLoader> validation_;
+  std::unique_ptr<Report> report_;
+  std::int64_t step_ = 0;   // the last one done
+  std::int64_t saved_ = -1; // the step of the newest checkpoint of this run
+  double peak_gflops_ = 0;
+  bool stop_ = false;
+  Clock::time_point last_save_ = Clock::now();
+};
+
+void Pretrain::open_data() {
+  environment_.agree([this] {
+    setup_.data.dp_rank = trainer_.topology().dp_rank();
+    loader_ = std::make_unique<Loader>(setup_.data);
+    if (setup_.validation && options_.validate_every > 0) {
+      LoaderConfig data = *setup_.validation;
+      data.dp_rank = setup_.data.dp_rank;
+      validation_ = std::make_unique<ValidationLoader>(data, options_.validation_sequences);
+    }
+  });
+}
+
+CheckpointMeta Pretrain::meta() const {
+  CheckpointMeta meta;
+  meta.step = step_;
+  meta.consumed_samples = step_ * options_.global_batch_size;
+  meta.seed = options_.seed;
+  meta.corpus_fingerprint = setup_.fingerprint;
+  meta.options = settings_;
+  const Degrees& d = setup_.degrees;
+  meta.layout = {{"dp", std::to_string(d.dp)}, {"pp", std::to_string(d.pp)}, {"cp", std::to_string(d.cp)},
+                 {"tp", std::to_string(d.tp)}, {"zero", options_.layout.zero ? "1" : "0"},
+                 {"corpus", std::filesystem::absolute(options_.corpora.front().first).string()}};
+  return meta;
+}
+
+// False, with a warning, when the checkpoint is damaged; a mismatch of settings is the user's to solve and is thrown.
+bool Pretrain::load(const std::string& step_directory) {
+  try {
+    CheckpointMeta found;
+    environment_.agree([&] { found = read_meta(step_directory); });
+    environment_.agree([&] {
+      require(found.corpus_fingerprint == setup_.fingerprint, "the corpus's fingerprint ", setup_.fingerprint,
+              " is not that of ", step_directory, ", ", found.corpus_fingerprint,
+              ": train on the same corpus and tokenizer, or start a new --output");
+      check_resumed(settings_, found.options, step_directory);
+    });
+    trainer_.load(step_directory, false);
+    step_ = found.step;
+    return true;
+  } catch (const AgreedError& error) {
+    if (error.code() == ExitCode::refused) throw;
+    if (error.speaker()) std::cerr << "lockstep: warning: " << error.what() << "; trying an older one\n";
+    return false;
+  }
+}
+
+void Pretrain::continue_or_initialize(const ResumeChoice& choice) {
+  for (const std::string& candidate : choice.candidates) {
+    if (load(candidate)) {
+      saved_ = step_;
+      return;
+    }
+  }
+  environment_.agree([&] {
+    if (!choice.candidates.empty()) {
+      fail("no checkpoint of ", choice.candidates.front(), " and older ones is whole; restore one, or start a new --output");
+    }
+  });
+  trainer_.initialize();
+}
+
+StartEvent Pretrain::start_event() const {
+  StartEvent event;
+  event.step = step_;
+  event.layout = setup_.degrees;
+  event.parameters = trainer_.table().count();
+  event.peak_gflops = peak_gflops_;
+  event.model = options_.model.model;
+  event.precision = name_of(options_.numerics.dtype);
+  event.steps = options_.steps;
+  return event;
+}
+
+void Pretrain::report(const StepResult& result, double seconds) {
+  if (!report_) return;
+  const index_t tokens = options_.global_batch_size * setup_.sequence_length;
+  StepEvent event;
+  event.step = step_;
+  event.loss = result.loss;
+  event.parts = figures(result.terms, false);
+  event.gradient_norm = result.gradient_norm;
+  event.learning_rate = rate_.at(step_);
+  event.tokens = step_ * tokens;
+  event.seconds = seconds;
+  event.tokens_per_second = static_cast<double>(tokens) / seconds;
+  event.peak_share = event.tokens_per_second *
+                     flops_per_token(setup_.model, trainer_.table().count(), setup_.sequence_length) /
+                     (peak_gflops_ * 1e9);
+  event.data_wait_seconds = loader_->wait_seconds();
+  report_->step(event);
+}
+
+StepResult Pretrain::step(std::int64_t step) {
+  StepBatch batch;
+  std::exception_ptr failure;
+  try {
+    batch = loader_->next(step);
+  } catch (const Error&) {
+    failure = std::current_exception();
+  }
+  const StepAgreement agreement = trainer_.agree(batch, stop_requested(), failure != nullptr);
+  if (agreement.failed) {
+    environment_.agree([&failure] {
+      if (failure) std::rethrow_exception(failure);
+    });
+  }
+  stop_ = agreement.stop;
+  if (stop_) return {};
+  StepResult result = trainer_.compute_gradients(batch, step, agreement.terms);
+  if (!std::isfinite(result.loss) || !std::isfinite(result.gradient_norm)) {
+    environment_.agree([&] {
+      fail("step ", step, ": the loss is ", result.loss, " and the gradient norm ", result.gradient_norm,
+           "; lower --learning-rate or clip with --clip-norm and continue from the last checkpoint");
+    });
+  }
+  trainer_.apply_gradients(step, rate_.at(step), result);
+  return result;
+}
+
+void Pretrain::validate(std::int64_t step) {
+  const auto begin = Clock::now();
+  const Evaluation evaluation = evaluate_all(environment_, trainer_, *validation_);
+  if (!report_) return;
+  report_->validation({step, total_loss(evaluation.terms), figures(evaluation.terms, true), evaluation.tokens,
+                       seconds_since(begin)});
+}
+
+bool Pretrain::checkpoint_due(std::int64_t step) const {
+  if (step == options_.steps || (options_.exit_at_step && step == *options_.exit_at_step)) return true;
+  return options_.checkpoint_every > 0 && step % options_.checkpoint_every == 0;
+}
+
+// A failed save is warned about and training goes on with the older checkpoint, unless the run ends with it.
+void Pretrain::save(bool must_succeed) {
+  const auto begin = Clock::now();
+  try {
+    const SaveResult result = trainer_.save(directory_.checkpoints(), meta());
+    saved_ = step_;
+    if (report_) {
+      report_->checkpoint({step_, result.bytes, seconds_since(begin), result.seconds, result.path});
+      prune_checkpoints(directory_.checkpoints(), options_.keep);
+    }
+  } catch (const AgreedError& error) {
+    if (must_succeed) throw;
+    if (error.speaker()) {
+      std::cerr << "lockstep: warning: step " << step_ << " is not saved: " << error.what() << "; training goes on\n";
+    }
+  }
+  last_save_ = Clock::now();
+}
+
+int Pretrain::finish(const std::string& reason, ExitCode code) {
+  if (saved_ != step_) save(true);
+  const std::string hash = options_.hash_weights ? trainer_.weights_hash() : "";
+  if (report_) {
+    const EndEvent event{step_, reason, hash};
+    report_->end(event);
+    if (reason == "finished") report_->done(event);
+  }
+  environment_.world().barrier();
+  return static_cast<int>(code);
+}
+
+int Pretrain::run() {
+  open_data();
+  ResumeChoice choice = directory_.choose(environment_, options_.resume);
+  continue_or_initialize(choice);
+  const int threads = set_threads(environment_, options_.numerics.threads);
+  peak_gflops_ = measure_peak_gflops(environment_, options_.numerics.dtype, threads);
+  if (environment_.rank() == 0) {
+    directory_.write_config(resolved_config(options_, setup_.model));
+    report_ = std::make_unique<Report>(options_.output);
+    report_->start(start_event());
+  }
+  const std::int64_t last = options_.exit_at_step ? std::min(*options_.exit_at_step, options_.steps) : options_.steps;
+  while (step_ < last) {
+    const auto begin = Clock::now();
+    const StepResult result = step(step_ + 1);
+    if (stop_) return finish("signal", ExitCode::saved);
+    ++step_;
+    report(result, seconds_since(begin));
+    if (validation_ && step_ % options_.validate_every == 0) validate(step_);
+    bool due = checkpoint_due(step_);
+    if (!due && options_.checkpoint_minutes > 0) {
+      // Clocks differ between ranks: rank 0's decides.
+      Tensor minutes = Tensor::from(std::vector<double>{seconds_since(last_save_) / 60}, {1});
+      environment_.world().broadcast(minutes, 0, "control");
+      due = minutes.data<double>()[0] >= options_.checkpoint_minutes;
+    }
+    if (due && saved_ != step_) save(step_ == last);
+  }
+  return step_ < options_.steps ? finish("exit-at-step", ExitCode::done) : finish("finished", ExitCode::done);
+}
+
+}  // namespace
+
+int run_pretrain(const Environment& environment, const RunOptions& options) {
+  catch_stop_signals();
+  set_threads(environment, options.numerics.threads);
+  Setup setup;
+  environment.agree([&] { setup = read_setup(options, environment); });
+  if (RunDirectory(options.output).finished(environment, options.resume)) return 0;
+  return Pretrain(environment, options, std::move(setup)).run();
+}
+
+}  // namespace lockstep

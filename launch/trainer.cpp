@@ -1,0 +1,159 @@
+#include "launch/trainer.hpp"
+
+#include <chrono>
+#include <utility>
+
+#include "core/optim/clip.hpp"
+#include "parallel/pipeline/schedules.hpp"
+
+namespace lockstep {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+std::vector<OptimizerView> optimizer_views(const ParameterStore& store) {
+  std::vector<OptimizerView> views;
+  for (const ParameterStore::Entry& entry : store.entries()) {
+    views.push_back({entry.offset, entry.parameter.value.count(), entry.row->decay});
+  }
+  return views;
+}
+
+std::vector<StageRange> cut(const TrainerConfig& config) {
+  return cut_stages(plan_layers(config.model, config.sequence_length), config.degrees.pp);
+}
+
+}  // namespace
+
+double total_loss(const std::vector<LossTerm>& terms) {
+  double loss = 0;
+  for (const LossTerm& term : terms) {
+    if (term.count > 0) loss += term.weight * term.sum / static_cast<double>(term.count);
+  }
+  return loss;
+}
+
+Trainer::Trainer(const Environment& environment, const TrainerConfig& config)
+    : environment_(environment),
+      config_(config),
+      topology_(environment, config.degrees),
+      table_(config.model),
+      stages_(cut(config)),
+      store_(table_, stages_[static_cast<std::size_t>(topology_.pp_rank())], topology_.tp_rank(),
+             config.degrees.tp, config.dtype, Device{}),
+      stage_(config.model, stages_[static_cast<std::size_t>(topology_.pp_rank())], store_, topology_.tp(),
+             config.recompute),
+      runner_(stage_, config.model, config.dtype, topology_,
+              make_schedule(config.schedule, config.degrees.pp, config.microbatches)),
+      gradients_(store_, topology_, stages_, config.zero),
+      optimizer_(gradients_.own_span(), optimizer_views(store_), config.dtype, Device{}, config.optimizer) {}
+
+Context Trainer::context(std::int64_t step, std::vector<LossTerm>& terms, bool training) const {
+  Context context;
+  context.step = step;
+  context.seed = config_.seed;
+  context.training = training;
+  context.terms = &terms;
+  return context;
+}
+
+StepAgreement Trainer::agree(const StepBatch& batch, bool stop, bool failed) const {
+  StepAgreement agreement;
+  agreement.terms = loss_terms(config_.model);
+  // The ranks of one replica hold the same batch: one of them counts.
+  if (topology_.pp_rank() == 0 && topology_.tp_rank() == 0) {
+    for (const Batch& microbatch : batch.microbatches) add_counts(agreement.terms, microbatch);
+  }
+  std::vector<std::int64_t> numbers{stop ? 1 : 0, failed ? 1 : 0};
+  for (const LossTerm& term : agreement.terms) numbers.push_back(term.count);
+  Tensor summed = Tensor::from(numbers, {static_cast<index_t>(numbers.size())});
+  topology_.world().all_reduce(summed, Reduce::sum, "control");
+  const std::int64_t* sums = summed.data<std::int64_t>();
+  agreement.stop = sums[0] > 0;
+  agreement.failed = sums[1] > 0;
+  for (std::size_t i = 0; i < agreement.terms.size(); ++i) agreement.terms[i].count = sums[2 + i];
+  return agreement;
+}
+
+StepResult Trainer::compute_gradients(const StepBatch& batch, std::int64_t step, std::vector<LossTerm> terms) {
+  StepResult result;
+  store_.gradients().fill_zero();
+  const PassSeconds passes = runner_.run(batch, context(step, terms, true));
+  result.forward_seconds = passes.forward;
+  result.backward_seconds = passes.backward;
+
+  const auto begin = Clock::now();
+  gradients_.finish();
+  // The head's tp ranks all hold the same sums; other stages hold zeros.
+  std::vector<double> sums;
+  for (const LossTerm& term : terms) sums.push_back(topology_.tp_rank() == 0 ? term.sum : 0.0);
+  Tensor summed = Tensor::from(sums, {static_cast<index_t>(sums.size())});
+  topology_.world().all_reduce(summed, Reduce::sum, "loss");
+  for (std::size_t i = 0; i < terms.size(); ++i) terms[i].sum = summed.data<double>()[i];
+  const auto count = static_cast<double>(std::max<std::int64_t>(terms[0].count, 1));
+  result.gradient_norm = gradients_.norm() / count;
+  result.communication_seconds = seconds_since(begin);
+  result.loss = total_loss(terms);
+  result.terms = std::move(terms);
+  return result;
+}
+
+void Trainer::apply_gradients(std::int64_t step, double rate, StepResult& result) {
+  auto begin = Clock::now();
+  const auto count = static_cast<double>(std::max<std::int64_t>(result.terms[0].count, 1));
+  Tensor values = store_.values();
+  optimizer_.step(values, store_.gradients(), step, rate,
+                  clip_factor(result.gradient_norm, config_.clip_norm) / count);
+  result.optimizer_seconds = seconds_since(begin);
+  begin = Clock::now();
+  gradients_.gather_values();
+  result.communication_seconds += seconds_since(begin);
+}
+
+std::vector<LossTerm> Trainer::evaluate(const std::vector<Batch>& batches) {
+  std::vector<LossTerm> terms = loss_terms(config_.model);
+  runner_.evaluate(batches, context(0, terms, false));
+  const bool counts_here = topology_.pp_rank() == 0 && topology_.tp_rank() == 0;
+  std::vector<LossTerm> counted = loss_terms(config_.model);
+  if (counts_here) {
+    for (const Batch& batch : batches) add_counts(counted, batch);
+  }
+  std::vector<double> sums;
+  std::vector<std::int64_t> numbers;
+  for (std::size_t i = 0; i < terms.size(); ++i) {
+    sums.push_back(topology_.tp_rank() == 0 ? terms[i].sum : 0.0);
+    numbers.push_back(topology_.tp_rank() == 0 ? terms[i].correct : 0);
+    numbers.push_back(counted[i].count);
+  }
+  Tensor summed = Tensor::from(sums, {static_cast<index_t>(sums.size())});
+  Tensor counts = Tensor::from(numbers, {static_cast<index_t>(numbers.size())});
+  topology_.world().all_reduce(summed, Reduce::sum, "loss");
+  topology_.world().all_reduce(counts, Reduce::sum, "loss");
+  for (std::size_t i = 0; i < terms.size(); ++i) {
+    terms[i].sum = summed.data<double>()[i];
+    terms[i].correct = counts.data<std::int64_t>()[2 * i];
+    terms[i].count = counts.data<std::int64_t>()[2 * i + 1];
+  }
+  return terms;
+}
+
+OptimizerState Trainer::optimizer_state() const {
+  return {gradients_.own_span(), optimizer_.m(), optimizer_.v()};
+}
+
+SaveResult Trainer::save(const std::string& checkpoints, const CheckpointMeta& meta) const {
+  return save_checkpoint(environment_, topology_, checkpoints, meta, store_, optimizer_state());
+}
+
+void Trainer::load(const std::string& step_directory, bool weights_only) {
+  OptimizerState state = optimizer_state();
+  load_checkpoint(environment_, topology_, step_directory, store_, weights_only ? nullptr : &state);
+}
+
+std::string Trainer::weights_hash() const { return weights_sha256(topology_, table_, stages_, store_); }
+
+}  // namespace lockstep

@@ -1,0 +1,353 @@
+// Every collective against values computed locally, with the usual limits and with limits so small
+// that all is cut many times.
+#include "parallel/mpi/group.hpp"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "core/error.hpp"
+#include "core/random.hpp"
+#include "tests/support/mpi.hpp"
+#include "tests/support/tolerance.hpp"
+
+namespace lockstep::test {
+namespace {
+
+constexpr DType dtypes[] = {DType::f32, DType::f64, DType::i32, DType::i64};
+
+// What rank `rank` brings: numbers of mixed size whose float sums depend on the order.
+Tensor values_of(int rank, index_t n, DType dtype) {
+  Tensor x = Tensor::empty({n}, dtype);
+  for (index_t i = 0; i < n; ++i) {
+    const std::uint64_t bits =
+        mix(static_cast<std::uint64_t>(rank) + 1, static_cast<std::uint64_t>(i));
+    const double value = static_cast<double>(bits >> 11) * 0x1p-52 - 1.0;
+    switch (dtype) {
+      case DType::f32:
+        x.data<float>()[i] = static_cast<float>(value);
+        break;
+      case DType::f64:
+        x.data<double>()[i] = value;
+        break;
+      case DType::i32:
+        x.data<std::int32_t>()[i] = static_cast<std::int32_t>(value * 1e8);
+        break;
+      case DType::i64:
+        x.data<std::int64_t>()[i] = static_cast<std::int64_t>(value * 1e17);
+        break;
+      case DType::u8:
+        x.data<std::uint8_t>()[i] = static_cast<std::uint8_t>(bits);
+        break;
+    }
+  }
+  return x;
+}
+
+template <typename T>
+void reduce_into(Tensor& into, const Tensor& x, Reduce reduce) {
+  for (index_t i = 0; i < x.count(); ++i) {
+    T& a = into.data<T>()[i];
+    const T b = x.data<T>()[i];
+    a = reduce == Reduce::sum ? a + b : reduce == Reduce::max ? std::max(a, b) : std::min(a, b);
+  }
+}
+
+// The reduction over ranks 0 .. size-1, in this order.
+Tensor reduced_locally(int size, index_t n, DType dtype, Reduce reduce) {
+  Tensor sum = values_of(0, n, dtype);
+  for (int rank = 1; rank < size; ++rank) {
+    const Tensor x = values_of(rank, n, dtype);
+    switch (dtype) {
+      case DType::f32:
+        reduce_into<float>(sum, x, reduce);
+        break;
+      case DType::f64:
+        reduce_into<double>(sum, x, reduce);
+        break;
+      case DType::i32:
+        reduce_into<std::int32_t>(sum, x, reduce);
+        break;
+      default:
+        reduce_into<std::int64_t>(sum, x, reduce);
+        break;
+    }
+  }
+  return sum;
+}
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+  return a.bytes() == b.bytes() &&
+         (a.bytes() == 0 || std::memcmp(a.raw(), b.raw(), a.bytes()) == 0);
+}
+
+struct Setting {
+  const char* name;
+  mpi::Limits limits;
+  std::vector<index_t> sizes;
+};
+
+class GroupOfAll : public testing::TestWithParam<Setting> {
+ protected:
+  GroupOfAll() : group_(environment().split(0, environment().rank(), "test")) {
+    if (auto* group = dynamic_cast<mpi::MpiGroup*>(group_.get())) {
+      group->set_limits(GetParam().limits);
+    }
+  }
+
+  int rank() const { return group_->rank(); }
+  int size() const { return group_->size(); }
+
+  std::unique_ptr<Group> group_;
+};
+
+TEST_P(GroupOfAll, AllReduceIsTheReductionInRankOrderOnAll) {
+  for (const DType dtype : dtypes) {
+    for (const Reduce reduce : {Reduce::sum, Reduce::max, Reduce::min}) {
+      for (const index_t n : GetParam().sizes) {
+        Tensor x = values_of(rank(), n, dtype);
+
+        group_->all_reduce(x, reduce, "test");
+
+        EXPECT_TRUE(same_bits(x, reduced_locally(size(), n, dtype, reduce)))
+            << n << " elements of " << name_of(dtype);
+      }
+    }
+  }
+}
+
+TEST_P(GroupOfAll, ReduceScatterLeavesTheSumOfTheOwnSpan) {
+  for (const DType dtype : dtypes) {
+    for (const index_t n : GetParam().sizes) {
+      Tensor x = values_of(rank(), n, dtype);
+      const Span own = span_of(n, rank(), size());
+
+      group_->reduce_scatter(x, "test");
+
+      const Tensor expected = reduced_locally(size(), n, dtype, Reduce::sum);
+      EXPECT_TRUE(same_bits(x.range(own.first, own.count), expected.range(own.first, own.count)))
+          << n << " elements of " << name_of(dtype);
+    }
+  }
+}
+
+TEST_P(GroupOfAll, AllGatherBringsUnevenSpansTogether) {
+  for (const DType dtype : {DType::f32, DType::f64, DType::i32, DType::i64, DType::u8}) {
+    for (const index_t n : GetParam().sizes) {
+      const Tensor whole = values_of(77, n, dtype);
+      const Span own = span_of(n, rank(), size());
+      Tensor x = Tensor::zeros({n}, dtype);
+      x.range(own.first, own.count).copy_from(whole.range(own.first, own.count));
+
+      group_->all_gather(x, "test");
+
+      EXPECT_TRUE(same_bits(x, whole)) << n << " elements of " << name_of(dtype);
+    }
+  }
+}
+
+TEST_P(GroupOfAll, AllToAllSendsBlockRToRankR) {
+  for (const DType dtype : {DType::f32, DType::i64, DType::u8}) {
+    for (const index_t block : GetParam().sizes) {
+      const Tensor from = values_of(rank(), block * size(), dtype);
+      Tensor to = Tensor::zeros({block * size()}, dtype);
+
+      group_->all_to_all(to, from, "test");
+
+      for (int peer = 0; peer < size(); ++peer) {
+        const Tensor sent = values_of(peer, block * size(), dtype);
+        EXPECT_TRUE(same_bits(to.range(peer * block, block), sent.range(rank() * block, block)))
+            << block << " elements of " << name_of(dtype) << " from " << peer;
+      }
+    }
+  }
+}
+
+TEST_P(GroupOfAll, BroadcastReachesAllFromAnyRoot) {
+  for (const DType dtype : {DType::f32, DType::f64, DType::i32, DType::i64, DType::u8}) {
+    for (const index_t n : GetParam().sizes) {
+      for (int root = 0; root < size(); ++root) {
+        Tensor x = values_of(rank(), n, dtype);
+
+        group_->broadcast(x, root, "test");
+
+        EXPECT_TRUE(same_bits(x, values_of(root, n, dtype))) << n << " elements from " << root;
+      }
+    }
+  }
+}
+
+TEST_P(GroupOfAll, SumsHaveTheSameBitsOnAllRanksAndTwice) {
+  const index_t n = GetParam().sizes.back();
+  Tensor once = values_of(rank(), n, DType::f32), twice = once.clone();
+
+  group_->all_reduce(once, Reduce::sum, "test");
+  group_->all_reduce(twice, Reduce::sum, "test");
+
+  Tensor of_rank_0 = once.clone();
+  group_->broadcast(of_rank_0, 0, "test");
+  EXPECT_TRUE(same_bits(once, twice));
+  EXPECT_TRUE(same_bits(once, of_rank_0));
+}
+
+TEST_P(GroupOfAll, MessagesOfATagArriveInOrderAndTagsDoNotMix) {
+  if (size() == 1) GTEST_SKIP() << "one rank has no peer";
+  const index_t n = GetParam().sizes.back();
+  const int next = (rank() + 1) % size(), previous = (rank() + size() - 1) % size();
+  Tensor received[3] = {Tensor::zeros({n}, DType::f32), Tensor::zeros({n}, DType::f32),
+                        Tensor::zeros({n}, DType::f32)};
+
+  std::vector<Pending> pending;
+  pending.push_back(group_->start_receive(received[2], previous, 9, "test"));
+  pending.push_back(group_->start_receive(received[0], previous, 5, "test"));
+  pending.push_back(group_->start_receive(received[1], previous, 5, "test"));
+  pending.push_back(group_->start_send(values_of(rank(), n, DType::f32), next, 5, "test"));
+  pending.push_back(group_->start_send(values_of(rank() + 100, n, DType::f32), next, 5, "test"));
+  pending.push_back(group_->start_send(values_of(rank() + 200, n, DType::f32), next, 9, "test"));
+  pending.clear();
+
+  EXPECT_TRUE(same_bits(received[0], values_of(previous, n, DType::f32)));
+  EXPECT_TRUE(same_bits(received[1], values_of(previous + 100, n, DType::f32)));
+  EXPECT_TRUE(same_bits(received[2], values_of(previous + 200, n, DType::f32)));
+}
+
+TEST_P(GroupOfAll, AllMaySendBeforeAnyReceives) {
+  if (size() == 1) GTEST_SKIP() << "one rank has no peer";
+  const index_t n = GetParam().sizes.back();
+  const int next = (rank() + 1) % size(), previous = (rank() + size() - 1) % size();
+  Tensor x = Tensor::zeros({n}, DType::f64);
+
+  Pending sending = group_->start_send(values_of(rank(), n, DType::f64), next, 0, "test");
+  group_->receive(x, previous, 0, "test");
+  sending.wait();
+
+  EXPECT_TRUE(same_bits(x, values_of(previous, n, DType::f64)));
+}
+
+TEST_P(GroupOfAll, DestroyedPendingHasWaited) {
+  const index_t n = GetParam().sizes.back();
+  Tensor x = values_of(rank(), n, DType::f64);
+
+  { const Pending pending = group_->start_all_reduce(x, Reduce::sum, "test"); }
+
+  EXPECT_TRUE(same_bits(x, reduced_locally(size(), n, DType::f64, Reduce::sum)));
+}
+
+TEST_P(GroupOfAll, RanksMayWaitInDifferentOrders) {
+  const index_t n = GetParam().sizes.back();
+  Tensor a = values_of(rank(), n, DType::f32), b = values_of(rank(), n, DType::f64);
+
+  Pending first = group_->start_all_reduce(a, Reduce::sum, "test");
+  Pending second = group_->start_all_reduce(b, Reduce::sum, "test");
+  if (rank() % 2 == 0) {
+    first.wait();
+    group_->barrier();
+    second.wait();
+  } else {
+    second.wait();
+    group_->barrier();
+    first.wait();
+  }
+
+  EXPECT_TRUE(same_bits(a, reduced_locally(size(), n, DType::f32, Reduce::sum)));
+  EXPECT_TRUE(same_bits(b, reduced_locally(size(), n, DType::f64, Reduce::sum)));
+}
+
+TEST_P(GroupOfAll, NotANumberSurvivesMaximumAndMinimum) {
+  for (const Reduce reduce : {Reduce::max, Reduce::min}) {
+    for (int holder = 0; holder < size(); ++holder) {
+      Tensor x = values_of(rank(), 64, DType::f32);
+      if (rank() == holder) x.data<float>()[5] = std::numeric_limits<float>::quiet_NaN();
+
+      group_->all_reduce(x, reduce, "test");
+
+      EXPECT_TRUE(std::isnan(x.data<float>()[5])) << "held by rank " << holder;
+      EXPECT_FALSE(std::isnan(x.data<float>()[4]));
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Limits,
+                         GroupOfAll,
+                         testing::Values(Setting{"usual", {}, {0, 1, 7, 5000}},
+                                         Setting{"large", {1001, 1 << 16, 4096}, {(1 << 20) + 3}},
+                                         Setting{"tiny", {3, 64, 0}, {0, 1, 2, 3, 7, 1000}}),
+                         [](const testing::TestParamInfo<Setting>& info) {
+                           return std::string(info.param.name);
+                         });
+
+// The figure of one row summed over all ranks.
+TrafficRow total(const char* operation) {
+  for (const TrafficRow& row : environment().total_traffic()) {
+    if (row.axis == "test" && row.what == "counted" && row.operation == operation) return row;
+  }
+  return {};
+}
+
+TEST(Traffic, TotalsAreWhatTheFormulasSay) {
+  const auto group = environment().split(0, environment().rank(), "test");
+  const int n = group->size();
+  Tensor x = values_of(0, 12 * 101, DType::f64), y = x.clone();
+  group->all_reduce(x, Reduce::sum, "counted");
+  group->all_reduce(x, Reduce::max, "counted");
+  group->reduce_scatter(x, "counted");
+  group->all_gather(x, "counted");
+  group->all_to_all(y, x, "counted");
+  group->broadcast(x, 0, "counted");
+  if (n > 1) {
+    const Pending sending = group->start_send(x, (group->rank() + 1) % n, 0, "counted");
+    group->receive(y, (group->rank() + n - 1) % n, 0, "counted");
+  }
+
+  const index_t N = 12 * 101;
+  const index_t collectives = n > 1 ? 1 : 0;  // a group of one counts nothing
+  EXPECT_EQ(total("all_reduce").elements, 2 * 2 * (n - 1) * N);
+  EXPECT_EQ(total("all_reduce").messages, 2 * collectives);
+  for (const char* operation : {"reduce_scatter", "all_gather", "all_to_all", "broadcast"}) {
+    EXPECT_EQ(total(operation).elements, (n - 1) * N) << operation;
+    EXPECT_EQ(total(operation).bytes, 8 * (n - 1) * N) << operation;
+    EXPECT_EQ(total(operation).messages, collectives) << operation;
+  }
+  EXPECT_EQ(total("send").elements, n > 1 ? n * N : 0);
+  EXPECT_EQ(total("send").messages, n > 1 ? n : 0);
+}
+
+TEST(Traffic, ResetForgetsAll) {
+  Tensor x = Tensor::zeros({4}, DType::f32);
+  environment().world().all_reduce(x, Reduce::sum, "counted");
+
+  environment().reset_traffic();
+
+  EXPECT_TRUE(environment().traffic().empty());
+}
+
+TEST(Group, RefusesPeersAndTagsThatDoNotExist) {
+  const auto group = environment().split(0, environment().rank(), "test");
+  Tensor x = Tensor::zeros({4}, DType::f32);
+
+  EXPECT_THROW((void)group->start_send(x, group->size(), 0, "test"), Error);
+  EXPECT_THROW((void)group->start_send(x, group->rank(), 0, "test"), Error);
+  EXPECT_THROW((void)group->start_receive(x, -1, 0, "test"), Error);
+  if (group->size() > 1) {
+    EXPECT_THROW((void)group->start_send(x, (group->rank() + 1) % group->size(), -1, "test"),
+                 Error);
+  }
+}
+
+TEST(Group, RefusesWhatItCannotSumOrCutIntoBlocks) {
+  const auto group = environment().split(0, environment().rank(), "test");
+  if (group->size() == 1) GTEST_SKIP() << "one rank sums nothing";
+  Tensor bytes = Tensor::zeros({4}, DType::u8);
+  Tensor x = Tensor::zeros({12, 2}, DType::f32), columns = x.column_range(0, 1);
+  Tensor odd = Tensor::zeros({2 * group->size() + 1}, DType::f32);
+
+  EXPECT_THROW((void)group->start_all_reduce(bytes, Reduce::sum, "test"), Error);
+  EXPECT_THROW((void)group->start_all_reduce(columns, Reduce::sum, "test"), Error);
+  EXPECT_THROW((void)group->start_all_to_all(odd.clone(), odd, "test"), Error);
+}
+
+}  // namespace
+}  // namespace lockstep::test
