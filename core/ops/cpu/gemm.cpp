@@ -1,8 +1,10 @@
 #include "core/ops/cpu/gemm.hpp"
 
 #include <algorithm>
+#include <atomic>
 
 #include <dnnl.h>
+#include <omp.h>
 
 #include "core/error.hpp"
 #include "core/ops/cpu/kernels.hpp"
@@ -20,6 +22,32 @@ Strides strides_of(const Tensor& x, Transpose transpose) {
   return transpose == Transpose::yes ? Strides{1, x.row_stride()} : Strides{x.row_stride(), 1};
 }
 
+// One thread's call. Leading dimensions are row strides.
+void call_onednn(index_t M,
+                 index_t N,
+                 index_t K,
+                 const float* a,
+                 Transpose transpose_a,
+                 index_t a_row,
+                 const float* b,
+                 Transpose transpose_b,
+                 index_t b_row,
+                 float* c,
+                 index_t c_row,
+                 Accumulate accumulate,
+                 std::atomic<int>& refused) {
+  const auto letter = [](Transpose transpose) { return transpose == Transpose::yes ? 'T' : 'N'; };
+  omp_set_num_threads(
+      1);  // of this piece only: the setting ends with the parallel region around it
+  const dnnl_status_t status =
+      dnnl_sgemm(letter(transpose_a), letter(transpose_b), M, N, K, 1.0f, a, a_row, b, b_row,
+                 accumulate == Accumulate::yes ? 1.0f : 0.0f, c, c_row);
+  if (status != dnnl_success) refused = static_cast<int>(status);
+}
+
+// oneDNN given a team cuts K by the number of threads when c is small, and then the bits follow
+// that number. So c is cut here, by its shape alone: rows by 256, or the columns of a short c by
+// 768. Each piece is one call on one thread.
 void gemm_f32(Tensor& c,
               const Tensor& a,
               Transpose transpose_a,
@@ -27,15 +55,21 @@ void gemm_f32(Tensor& c,
               Transpose transpose_b,
               index_t K,
               Accumulate accumulate) {
+  constexpr index_t M_block = 256;
+  const index_t M = c.rows(), N = c.columns(), N_block = M <= M_block ? 768 : 4096;
+  const Strides a_at = strides_of(a, transpose_a), b_at = strides_of(b, transpose_b);
   instruction_set();  // limits oneDNN before its first use
-  const auto letter = [](Transpose transpose) { return transpose == Transpose::yes ? 'T' : 'N'; };
-  const dnnl_status_t status =
-      dnnl_sgemm(letter(transpose_a), letter(transpose_b), c.rows(), c.columns(), K, 1.0f,
-                 a.data<float>(), a.row_stride(), b.data<float>(), b.row_stride(),
-                 accumulate == Accumulate::yes ? 1.0f : 0.0f, c.data<float>(), c.row_stride());
-  if (status != dnnl_success) {
-    fail("oneDNN refused a product of ", c.rows(), " x ", K, " x ", c.columns(), " (status ",
-         status, ")");
+  std::atomic<int> refused = 0;
+  const index_t across = (N + N_block - 1) / N_block, down = (M + M_block - 1) / M_block;
+  for_pieces(across * down, std::min(M, M_block) * std::min(N, N_block) * K, [&](index_t piece) {
+    const index_t i0 = piece / across * M_block, j0 = piece % across * N_block;
+    call_onednn(std::min(M_block, M - i0), std::min(N_block, N - j0), K,
+                a.data<float>() + i0 * a_at.row, transpose_a, a.row_stride(),
+                b.data<float>() + j0 * b_at.column, transpose_b, b.row_stride(),
+                c.data<float>() + i0 * c.row_stride() + j0, c.row_stride(), accumulate, refused);
+  });
+  if (refused != 0) {
+    fail("oneDNN refused a product of ", M, " x ", K, " x ", N, " (status ", refused.load(), ")");
   }
 }
 
