@@ -66,7 +66,7 @@ struct Kernels {
   double (*sum_of_squares)(const T* x, index_t n);
   bool (*all_finite)(const T* x, index_t n);
 
-  // One row of C columns; b may be null.
+  // One row of C columns; bias may be null.
   void (*layer_norm)(T* y,
                      T* mean,
                      T* rstd,
