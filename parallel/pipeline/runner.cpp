@@ -1,7 +1,7 @@
 #include "parallel/pipeline/runner.hpp"
 
 #include <array>
-#include <cstdint>
+#include <cassert>
 #include <deque>
 #include <utility>
 
