@@ -1,8 +1,8 @@
 #include "parallel/pipeline/runner.hpp"
 
 #include <array>
+#include <cassert>
 #include <chrono>
-#include <cstdint>
 #include <deque>
 #include <utility>
 

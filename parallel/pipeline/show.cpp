@@ -1,7 +1,6 @@
 #include "parallel/pipeline/show.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 #include <nlohmann/json.hpp>
 
