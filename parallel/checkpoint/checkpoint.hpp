@@ -72,9 +72,10 @@ std::string resolve_checkpoint(const std::string& path, std::optional<std::int64
 // naming directory and file.
 CheckpointMeta read_meta(const std::string& step_directory);
 
-// Collective. Fills store and (when given) optimizer from tiles that overlap, each checked against
-// its CRC before use; a rank reads only what it needs. Throws AgreedError (failed) naming file,
-// tensor and tile when anything is damaged or missing.
+// Collective. Fills store and (when given) optimizer from the tiles that overlap them, each checked
+// against its CRC; without optimizer a rank reads only what it needs, with it (a run that goes on)
+// the files are also checked whole, each by one rank. Throws AgreedError (failed) naming file,
+// tensor and tile when anything is damaged or missing; what was filled is then void.
 void load_checkpoint(const Environment& environment,
                      const Topology& topology,
                      const std::string& step_directory,

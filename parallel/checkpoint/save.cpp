@@ -153,11 +153,14 @@ Manifest write_rank_file(const std::string& directory,
 
 void make_directories(const std::string& checkpoints, const std::string& temporary) {
   std::error_code error;
-  std::filesystem::create_directories(checkpoints, error);
+  const bool made = std::filesystem::create_directories(checkpoints, error);
   if (error) fail("cannot create ", checkpoints, ": ", error.message());
+  // A checkpoint is only as durable as the names that lead to it.
+  if (made) fsync_directory(checkpoints + "/..");
   std::filesystem::remove_all(temporary, error);
-  if (mkdir(temporary.c_str(), 0777) != 0)
+  if (mkdir(temporary.c_str(), 0777) != 0) {
     fail("cannot create ", temporary, ": ", std::strerror(errno));
+  }
   fsync_directory(checkpoints);
 }
 

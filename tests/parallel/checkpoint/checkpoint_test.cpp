@@ -98,7 +98,7 @@ TEST_F(Checkpoint, NoDamagedByteIsAcceptedOrUsed) {
   for (const char* name : {"/rank-00000.h5", "/manifest.json"}) {
     const std::string file = path + name;
     const std::uint64_t size = fs::file_size(file);
-    for (std::uint64_t byte = 0; byte < size; byte += size / 150) {
+    for (std::uint64_t byte = 0; byte < size; byte += size / 60) {
       test::flip_bit(file, byte);
       const test::Failure verify = test::error_of([&] { verify_checkpoint(path); });
       EXPECT_EQ(verify.code, ExitCode::failed);

@@ -19,23 +19,25 @@ using test::RunState;
 TEST(Reshard, EveryLayoutLoadsWhatEveryOtherSaved) {
   const test::SharedDirectory directory;
   const std::vector<test::Layout> layouts = test::layouts_of(environment().size());
-  std::int64_t step = 0;
-  for (const test::Layout& saved : layouts) {
-    RunState before(saved);
-    before.fill();
-    const SaveResult result = before.save(directory.file("checkpoints"), ++step);
-    for (const test::Layout& loaded : layouts) {
-      RunState after(loaded);
-      after.fill_wrong();
+  std::vector<RunState> states;
+  for (const test::Layout& layout : layouts) states.emplace_back(layout);
+  for (std::size_t saved = 0; saved < layouts.size(); ++saved) {
+    if (layouts[saved].zero != (saved / 2 % 2 == 1)) continue;  // equal files with and without
+    states[saved].fill();
+    const SaveResult result =
+        states[saved].save(directory.file("checkpoints"), static_cast<std::int64_t>(saved));
+    for (std::size_t loaded = 0; loaded < layouts.size(); ++loaded) {
+      states[loaded].fill_wrong();
 
-      after.load(result.path);
+      states[loaded].load(result.path);
 
-      EXPECT_EQ(after.num_wrong(), 0) << saved.to_string() << " -> " << loaded.to_string();
+      EXPECT_EQ(states[loaded].num_wrong(), 0)
+          << layouts[saved].to_string() << " -> " << layouts[loaded].to_string();
     }
   }
 }
 
-TEST(Reshard, HashesAndTensorsDoNotDependOnTheLayout) {
+TEST(Reshard, HashesDoNotDependOnTheLayout) {
   const test::SharedDirectory directory;
   std::optional<std::string> first;
   for (const test::Layout& layout : test::layouts_of(environment().size())) {
