@@ -30,6 +30,7 @@ class Tokenizer {
   virtual std::pair<std::int32_t, std::int32_t> random_ids() const { return {0, static_cast<std::int32_t>(vocab_size())}; }
   // Appends. Specials in the text are ordinary text. Any bytes are accepted; invalid UTF-8 counts as U+FFFD where code points matter.
   virtual void encode(std::string_view text, std::vector<std::int32_t>& ids) const = 0;
+  // eod, pad, cls and sep give nothing. Error (refused) for an id outside of the vocabulary.
   virtual std::string decode(const std::vector<std::int32_t>& ids) const = 0;
   // The files that make it up, as (name, content): what a corpus keeps under tokenizer/. open_tokenizer() of that directory gives
   // the same tokenizer again. Empty for bytes.

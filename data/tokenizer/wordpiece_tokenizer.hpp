@@ -1,6 +1,6 @@
 // BERT's WordPiece with Google's rules: bert_splitter, then the longest entry first; a word that
 // cannot be covered, or has more than 200 characters, is [UNK]. Other libraries cut at 100 and
-// differ in rare characters (docs/tokenizers.md).
+// differ in rare characters.
 #pragma once
 
 #include <string>

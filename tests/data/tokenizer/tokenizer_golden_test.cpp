@@ -1,16 +1,17 @@
-// Ids of the original programs on whole texts, from the directory that LOCKSTEP_SHARED names. The files are too large for
-// the repository; the same rules are checked by hand-made cases in the other tests here.
+// Ids of the original programs on whole texts, from the directory that LOCKSTEP_SHARED names. The
+// files are too large for the repository; the same rules are checked by hand-made cases in the
+// other tests here.
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <sstream>
+#include <tuple>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "core/checksum.hpp"
 #include "core/durable_file.hpp"
 #include "data/tokenizer/tokenizer.hpp"
-#include "data/tokenizer/vocabulary_files.hpp"
+#include "tests/data/tokenizer/tokenizer_support.hpp"
 
 namespace lockstep {
 namespace {
@@ -54,8 +55,10 @@ class TokenizerGolden : public testing::Test {
 
   Lines text(const std::string& name) const {
     constexpr std::size_t all = 1u << 30;
-    if (name == "bert_sample_text") return lines_of(data_ + "/text-small/bert_sample_text.txt", all);
-    if (name == "tinyshakespeare_first500") return lines_of(data_ + "/tinyshakespeare/input.txt", 500);
+    if (name == "bert_sample_text")
+      return lines_of(data_ + "/text-small/bert_sample_text.txt", all);
+    if (name == "tinyshakespeare_first500")
+      return lines_of(data_ + "/tinyshakespeare/input.txt", 500);
     if (name == "wikitext2_test_first500") return lines_of(data_ + "/wikitext-2/test.txt", 500);
     Lines lines = lines_of(data_ + "/goldens/" + name + ".txt", all);
     if (name != "adversarial") return lines;
@@ -84,16 +87,34 @@ TEST_F(TokenizerGolden, IdsEqualTheOriginalPrograms) {
   }
 }
 
+TEST_F(TokenizerGolden, WholeFilesHashToTheOriginalIds) {
+  const std::tuple<const char*, std::size_t, const char*> texts[] = {
+      {"/tinyshakespeare/input.txt", 338025,
+       "25c01b32b32f41897a6359dd222ec114992dc30c357bcafbfe6c56672f76cd31"},
+      {"/wikitext-2/test.txt", 295877,
+       "33d3634d89dfb45a09164ac72a5e7939b90eeffce49f82cc738dc5dbc652cf3c"}};
+  const auto tokenizer = open_tokenizer(data_ + "/tokenizers/gpt2");
+  for (const auto& [path, num_tokens, sha256] : texts) {
+    const std::string content = read_file(data_ + path);
+
+    std::vector<std::int32_t> ids;
+    tokenizer->encode(content, ids);
+
+    EXPECT_EQ(ids.size(), num_tokens);
+    const std::vector<std::uint16_t> words(ids.begin(), ids.end());
+    Sha256 hash;
+    hash.update(words.data(), 2 * words.size());
+    EXPECT_EQ(hash.hex(), sha256) << path;
+    EXPECT_EQ(tokenizer->decode(ids), content);
+  }
+}
+
 TEST_F(TokenizerGolden, DirectoryOfItsFilesGivesTheSameTokenizer) {
-  const auto directory = std::filesystem::temp_directory_path() / ("lockstep-golden-" + std::to_string(getpid()));
   for (const GoldenTokenizer& golden : golden_tokenizers) {
     const auto tokenizer = open_tokenizer(data_ + "/tokenizers/" + golden.spec, golden.lowercase);
-    std::filesystem::create_directories(directory);
-    for (const auto& [name, content] : tokenizer->files()) {
-      std::ofstream(directory / name, std::ios::binary) << content;
-    }
+    const test::TemporaryDirectory directory;
 
-    const auto again = open_tokenizer(directory.string());
+    const auto again = test::reopened(*tokenizer, directory);
 
     EXPECT_EQ(again->kind(), tokenizer->kind());
     EXPECT_EQ(again->vocab_size(), tokenizer->vocab_size());
@@ -103,7 +124,6 @@ TEST_F(TokenizerGolden, DirectoryOfItsFilesGivesTheSameTokenizer) {
       again->encode(line, ids_again);
       EXPECT_EQ(ids, ids_again) << golden.name;
     }
-    std::filesystem::remove_all(directory);
   }
 }
 
