@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/dtype.hpp"
@@ -14,7 +15,7 @@ namespace lockstep {
 
 struct CorpusInfo {
   std::string directory, name, format, fingerprint;
-  std::string tokenizer_kind;
+  std::string tokenizer_kind, tokenizer_sha256;  // equal digests: equal tokenizers
   index_t vocab_size = 0;
   SpecialIds specials;
   std::pair<std::int32_t, std::int32_t> random_ids{0, 0};
@@ -36,10 +37,15 @@ class Corpus {
  public:
   struct Shard;
 
-  Corpus(const std::string& directory, const std::string& split);  // checks every shard's existence and size
+  // split: "train", "validation" or "all" (train first). Checks every shard's existence and size.
+  Corpus(const std::string& directory, const std::string& split);
   ~Corpus();
+  Corpus(const Corpus&) = delete;
+  Corpus& operator=(const Corpus&) = delete;
 
   const CorpusInfo& info() const { return info_; }
+  const std::string& split() const { return split_; }
+  bool eod_appended() const { return eod_appended_; }  // the last token of every document is the end-of-document id
   int num_shards() const;
   std::uint64_t num_tokens() const;     // of the split
   std::uint64_t num_documents() const;
@@ -51,11 +57,18 @@ class Corpus {
   // Sentence starts of a document, as token offsets in the shard. Needs has_sentences.
   index_t num_sentences(int shard, index_t document) const;
   index_t sentence_begin(int shard, index_t document, index_t sentence) const;
+  // Of all sentences of a shard, in stored order: how many, and the first that starts at or after `token` (their number: none).
+  index_t shard_sentences(int shard) const;
+  index_t sentence_from(int shard, index_t token) const;
+  // The document a sentence of the shard is in, and the sentence's number there.
+  std::pair<index_t, index_t> document_of_sentence(int shard, index_t sentence) const;
   // Widens tokens [first, first + count) to int32. Throws Error (failed) naming the file when a block's CRC is wrong.
   void read(int shard, index_t first, index_t count, std::int32_t* ids) const;
 
  private:
   CorpusInfo info_;
+  std::string split_;
+  bool eod_appended_ = false;
   std::vector<std::unique_ptr<Shard>> shards_;
 };
 

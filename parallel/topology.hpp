@@ -1,4 +1,5 @@
-// The grid of ranks: dp x pp x cp x tp, tp fastest, then cp, dp, pp:  world rank = ((pp_rank dp + dp_rank) cp + cp_rank) tp + tp_rank.
+// The grid of ranks: dp x pp x cp x tp, tp fastest, then cp, dp, pp:  world rank = ((pp_rank dp +
+// dp_rank) cp + cp_rank) tp + tp_rank.
 #pragma once
 
 #include <memory>
@@ -16,12 +17,14 @@ struct Degrees {
   bool operator==(const Degrees&) const = default;
 };
 
-// dp follows from the number of ranks; a dp given (above 0) is checked. Throws Error (wrong_ranks) naming degrees and ranks.
+// dp follows from the number of ranks; a dp given (above 0) is checked. Throws Error (wrong_ranks)
+// naming degrees and ranks.
 Degrees resolve_degrees(int ranks, int dp, int pp, int cp, int tp);
 
 class Topology {
  public:
-  Topology(const Environment& environment, Degrees degrees);  // collective; degrees.ranks() == environment.size()
+  Topology(const Environment& environment,
+           Degrees degrees);  // collective; degrees.ranks() == environment.size()
 
   const Degrees& degrees() const { return degrees_; }
   int dp_rank() const { return dp_rank_; }
@@ -34,7 +37,8 @@ class Topology {
   Group& model() const { return *model_; }  // the pp x cp x tp ranks of one replica
   // World rank of given coordinates.
   int world_rank(int dp_rank, int pp_rank, int tp_rank) const;
-  // Collective over the world: among ranks with the same (dp, cp, tp), those whose stage is in `stages`; null on the others.
+  // Collective over the world: among ranks with the same (dp, cp, tp), those whose stage is in
+  // `stages`; null on the others.
   std::unique_ptr<Group> stages_group(const std::vector<int>& stages) const;
   std::string tag() const;  // "dp0 pp1 tp1"
 

@@ -1,5 +1,5 @@
-// Everything that fixes a model's mathematics. Presets are rows of core/model/presets. Names are
-// those of the command line.
+// Everything that fixes a model's mathematics. Presets are rows of core/model/presets.
+// name_of() gives the words of the command line.
 #pragma once
 
 #include <cstdint>
@@ -29,15 +29,15 @@ struct ModelConfig {
   bool bias = true;             // of linears and norms
   bool embedding_norm = false;  // BERT: LayerNorm after the embeddings
   bool final_norm = true;       // GPT: LayerNorm before the head
-  bool mlm_transform =
-      false;  // BERT: dense, activation, LayerNorm before the tied decoder, and a decoder bias
+  // BERT: dense, activation, LayerNorm before the tied decoder, and a decoder bias.
+  bool mlm_transform = false;
   Objective objective = Objective::causal;
   Mask mask = Mask::causal;  // follows the objective: full for mlm
   double dropout = 0.1;      // embeddings and both residual branches
   double attention_dropout = 0.1;
   double init_stddev = 0.02;
-  bool scaled_residual_init =
-      true;  // projections into the residual: init_stddev / sqrt(2 layers) (GPT-2, nanoGPT)
+  // Projections into the residual: init_stddev / sqrt(2 layers) (GPT-2, nanoGPT).
+  bool scaled_residual_init = true;
 
   // Fills head_size (0 stays 0 when heads do not divide width: validate() says so), mask, and
   // padded_vocab: the least multiple of `multiple` and of tp that holds vocab_size. Throws Error

@@ -1,5 +1,5 @@
-// The first position of the plan: Batch -> x (B*T, C).   x = drop(norm(embedding)); the norm is
-// BERT's, absent in GPT.
+// The first position of the plan: Batch -> x (B*T, C).
+// x = drop(norm(embedding)); the norm is BERT's, absent in GPT.
 #pragma once
 
 #include <optional>

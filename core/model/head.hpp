@@ -1,5 +1,5 @@
-// The last position of the plan: x (B*T, C) -> loss terms.   [final norm] -> LmHead, and NspHead
-// for mlm_nsp; dx is their sum.
+// The last position of the plan: x (B*T, C) -> loss terms.
+// [final norm] -> LmHead, and NspHead for mlm_nsp; dx is their sum.
 #pragma once
 
 #include <optional>

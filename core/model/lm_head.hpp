@@ -1,7 +1,7 @@
-// Predicts tokens, the next one (causal) or masked ones:   rows picked by the batch (n, C) ->
-// [transform] -> tied decoder -> term 0. The transform is BERT's: norm(act(x W^T + b)); it runs on
-// the picked rows only and is whole on every tp rank. The decoder is the token table, cut over the
-// vocabulary, with a bias of its own behind a transform.
+// Predicts tokens, the next one (causal) or masked ones; term 0 of the loss.
+// rows picked by the batch (n, C) -> [transform] -> tied decoder -> cross-entropy.
+// The transform is BERT's; it runs on the picked rows only and is whole on every tp rank. The
+// decoder is the token table, cut over the vocabulary, with a bias of its own after a transform.
 #pragma once
 
 #include <optional>

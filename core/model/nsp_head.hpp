@@ -1,5 +1,6 @@
-// Next-sentence prediction (Devlin et al. 2019):   first token's row (B, C) -> tanh(dense) -> (B,
-// 2) -> cross-entropy, term 1. Whole on every tp rank: no communication.
+// Next-sentence prediction (Devlin et al. 2019); term 1 of the loss.
+// first token's row (B, C) -> tanh(pooler) -> classifier (B, 2) -> cross-entropy with labels.
+// Whole on every tp rank: no communication.
 #pragma once
 
 #include <memory>

@@ -1,15 +1,6 @@
 // One row per canonical parameter: what init, sharding, checkpoints, hashes, counts and the
 // optimizer read. A canonical matrix is (out, in); q, k and v are rows of their own, adjacent, so
 // that a rank's slices form one fused matrix.
-//
-// Canonical names (i: layer):
-//   embeddings.token.weight (V, C)  embeddings.position.weight (P, C)  embeddings.segment.weight
-//   (2, C)  embeddings.norm.{weight,bias} layers.i.attention.{query,key,value}.weight (C, C), .bias
-//   (C)      layers.i.attention.output.{weight,bias} layers.i.attention_norm.{weight,bias}
-//   layers.i.ffn.input.{weight (F, C), bias}  layers.i.ffn.output.{weight (C, F), bias}
-//   layers.i.ffn_norm.{weight,bias}        (pre: before the branch; post: after the sum)
-//   head.norm.{weight,bias}   (final norm; or the MLM transform's)     head.transform.{weight,bias}
-//   head.decoder.bias (V) pooler.{weight,bias}      nsp.{weight (2, C), bias}
 #pragma once
 
 #include <cstdint>
@@ -63,6 +54,21 @@ struct Rectangle {
 // What tp rank `rank` of `size` holds in memory; rows at or past canonical_rows() are padding.
 Rectangle local_rectangle(const ParameterRow& row, int rank, int size);
 
+// Canonical names, in table order (i: layer; C width, F ffn width, V vocabulary, P positions):
+//   embeddings.token.weight (V, C), also the decoder of the head
+//   embeddings.position.weight (P, C)                learned positions
+//   embeddings.segment.weight (2, C)                 BERT
+//   embeddings.norm.{weight, bias}                   BERT
+//   layers.i.attention.{query, key, value}.weight (C, C), then their .bias (C)
+//   layers.i.attention.output.{weight (C, C), bias}
+//   layers.i.attention_norm.{weight, bias}           pre: before the branch; post: after the sum
+//   layers.i.ffn.input.{weight (F, C), bias}
+//   layers.i.ffn.output.{weight (C, F), bias}
+//   layers.i.ffn_norm.{weight, bias}
+//   head.norm.{weight, bias}                         the final norm, or the MLM transform's
+//   head.transform.{weight (C, C), bias}             MLM transform
+//   head.decoder.bias (V)                            MLM transform
+//   pooler.{weight (C, C), bias}, nsp.{weight (2, C), bias}
 class ParameterTable {
  public:
   explicit ParameterTable(const ModelConfig& config);
@@ -105,8 +111,8 @@ class ParameterStore {
   Tensor gradients() const { return gradients_; }  // flat
   index_t count() const { return values_.count(); }
 
-  void initialize(std::uint64_t seed);  // by name and global index: the same weights for every cut;
-                                        // padding rows 0
+  // By name and global index: the same weights for every cut. Padding rows are 0.
+  void initialize(std::uint64_t seed);
 
  private:
   std::vector<Entry> entries_;

@@ -108,6 +108,7 @@ Stage::Stage(const ModelConfig& config,
              Recompute recompute)
     : parts_(std::make_unique<Parts>()) {
   config.validate();
+  config.validate_layout(tp.size(), 1);
   require(config.head_size > 0, "the model's head size is not resolved");
   assert(range.first >= 0 && range.first < range.last && range.last <= config.layers + 2);
   if (range.first == 0) parts_->front.emplace(config, store, tp);

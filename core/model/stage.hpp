@@ -1,5 +1,4 @@
-// The layers [first, last) of the plan on one rank: front, blocks and head as far as they lie in
-// it.
+// The layers [first, last) of the plan on one rank: front, blocks, head, as far as they lie in it.
 #pragma once
 
 #include <memory>

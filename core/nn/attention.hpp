@@ -1,7 +1,7 @@
-// Self-attention: y = output(attend(q, k, v)), q | k | v = qkv(x), one fused matrix cut over tp by
-// heads. x, y (N, C)  qkv (N, 3 NH_local HS)  attended (N, NH_local HS).  NH_local heads of this
-// rank, HS head size. The context's batch gives B, T, lengths (padding) and the sample numbers that
-// dropout of the probabilities is keyed by.
+// Self-attention: y = output(attend(q, k, v)), q | k | v = qkv(x), a fused matrix cut by heads.
+// x, y (N, C)  qkv (N, 3 NH_local HS)  attended (N, NH_local HS).
+// NH_local heads of this rank, HS head size, N = B*T. The context's batch gives B, T, the lengths
+// (padding) and the sample numbers that dropout of the probabilities is keyed by.
 #pragma once
 
 #include "core/nn/linear.hpp"

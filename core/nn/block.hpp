@@ -1,9 +1,7 @@
 // One Transformer layer of two residual branches, attention and mlp.   x, y (N, C)
-//   pre:  h = x + drop(attention(norm1(x)));   y = h + drop(mlp(norm2(h)))      (GPT-2)
-//   post: h = norm1(x + drop(attention(x)));   y = norm2(h + drop(mlp(h)))      (Vaswani et al.
-//   2017, BERT)
-// Dropout masks are functions of the context's site and of (sample, position, feature): nothing of
-// them is saved.
+//   pre:  h = x + drop(attention(norm1(x)));   y = h + drop(mlp(norm2(h)))     GPT-2
+//   post: h = norm1(x + drop(attention(x)));   y = norm2(h + drop(mlp(h)))     BERT
+// Dropout masks are functions of site, sample, position and feature: nothing of them is saved.
 #pragma once
 
 #include "core/nn/attention.hpp"

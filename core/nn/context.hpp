@@ -1,5 +1,4 @@
-// What a layer needs to know about the moment: step, batch, position in the model, and where loss
-// terms go.
+// What a layer needs to know about the moment: step, batch, position, and where loss terms go.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +27,8 @@ struct LossTerm {
   double weight = 1;
   double sum = 0;
   std::int64_t count = 0;
-  std::int64_t correct =
-      0;  // rows whose first largest logit is the target; counted in evaluation only
+  // Rows whose first largest logit is the target; counted in evaluation only.
+  std::int64_t correct = 0;
 };
 
 // What layers see of a microbatch: B samples of T positions.

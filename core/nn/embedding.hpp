@@ -1,8 +1,8 @@
-// x = token[id] + position[t] + segment[s].   ids, segments (N) i32, N = B*T, row b*T+t   x (N, C)
-// The token table is cut over tp by rows: each rank looks up the ids it has, zeros elsewhere, and
-// the sum over tp is whole. Positions are a parameter, or the fixed sin (even columns) and cos
-// (odd) of t / 10000^(2i/C) (Vaswani et al. 2017). Ids have no gradient: backward_input only takes
-// dx, so this is an end of a model and no Module.
+// x = token[id] + position[t] + segment[s].   ids, segments (N) i32, row b*T+t   x (N, C)
+// The token table is cut over tp by rows: a rank looks up the ids it has, zeros elsewhere, and the
+// sum over tp is whole. Positions are a parameter, or fixed: sin (even columns) and cos (odd) of
+// t / 10000^(2i/C) (Vaswani et al. 2017).
+// Ids have no gradient: backward_input only takes dx, so this is an end of a model, no Module.
 #pragma once
 
 #include "core/group.hpp"

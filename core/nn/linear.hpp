@@ -1,8 +1,7 @@
-// y = x W^T + b.   x (N, C)  W (F, C)  y (N, F).  Split::output cuts F over tp, Split::input cuts
-// C.
-//   output: every rank reads the whole x and writes its columns of y; dx is a sum over tp
-//   (Megatron's f, Shoeybi et al. 2019). input:  every rank reads its columns of x; y is a sum over
-//   tp (Megatron's g).
+// y = x W^T + b.   x (N, C)  W (F, C)  y (N, F).
+// Split::output cuts F over tp: a rank reads the whole x and writes its columns of y; dx is a sum.
+// Split::input cuts C: a rank reads its columns of x; y is a sum over tp.
+// (f and g of Shoeybi et al. 2019, "Megatron-LM".)
 // The bias is added after the sum: each rank holds a part of x W^T but all of b.
 #pragma once
 

@@ -1,8 +1,9 @@
-// Cross-entropy terms of the loss.   n rows, C width, V vocabulary, V_local columns of this rank
-// (core/ops/cross_entropy). CrossEntropy: logits (n, V_local) -> the sum over counted rows, added
-// to a term; then logits become their own gradient. VocabularyLoss: logits = x E^T + b for a
-// decoder cut over the vocabulary, in chunks of rows: of a microbatch of more than chunk_rows rows,
-// only a chunk's logits ever exist.
+// Cross-entropy terms of the loss (core/ops/cross_entropy).
+// n rows, C width, V vocabulary, V_local columns of this rank.
+//
+// CrossEntropy: logits (n, V_local) -> the sum over counted rows; logits -> their gradient.
+// VocabularyLoss: logits = x E^T + b, the decoder cut over the vocabulary, in chunks of rows: of a
+// microbatch of more rows than one chunk, only a chunk's logits ever exist.
 #pragma once
 
 #include <vector>

@@ -1,5 +1,5 @@
-// y = output(act(input(x))).   x, y (N, C)  hidden (N, F_local): input cuts F by columns, output by
-// rows, so that the activation in between needs no communication.
+// y = output(act(input(x))).   x, y (N, C)  hidden (N, F_local).
+// input cuts F by columns, output by rows: the activation in between needs no communication.
 #pragma once
 
 #include "core/nn/linear.hpp"

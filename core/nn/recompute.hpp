@@ -1,6 +1,6 @@
 // A module that keeps only its input and runs its forward pass again inside backward_input (Chen et
-// al. 2016): the same counters and kernels, so the same bits. Loss terms are not added twice
-// (context.recomputing).
+// al. 2016, "Training deep nets with sublinear memory cost"): the same counters and kernels, so the
+// same bits. Loss terms are not added twice (context.recomputing).
 #pragma once
 
 #include <utility>

@@ -1,6 +1,8 @@
-// From the gradients of one replica to those of the global batch: tied parameters over the stages that use them, parameters of
-// kind `partial` over tp, everything over dp: an all-reduce, or with ZeRO-1 (Rajbhandari et al. 2020) a reduce-scatter after which
-// a rank holds the sum of its own span of the flat buffer only. In buckets of 2 MiB. Sums, never means: the loss is scaled by counts.
+// From the gradients of one replica to those of the global batch: tied parameters over the stages
+// that use them, parameters of kind `partial` over tp, everything over dp: an all-reduce, or with
+// ZeRO-1 (Rajbhandari et al. 2020) a reduce-scatter after which a rank holds the sum of its own
+// span of the flat buffer only. In buckets of 2 MiB. Sums, never means: the loss is scaled by
+// counts.
 #pragma once
 
 #include <memory>
@@ -14,17 +16,21 @@ namespace lockstep {
 class GradientSync {
  public:
   // Collective over the world. stages: the cut of the plan, to find which stages share a parameter.
-  GradientSync(ParameterStore& store, const Topology& topology, const std::vector<StageRange>& stages, bool zero);
+  GradientSync(ParameterStore& store,
+               const Topology& topology,
+               const std::vector<StageRange>& stages,
+               bool zero);
   ~GradientSync();
 
-  // The part of the flat buffers this rank steps and stores moments for: all of it, or its ZeRO-1 span.
+  // The part of the flat buffers this rank steps and stores moments for: all of it, or its ZeRO-1
+  // span.
   Span own_span() const { return own_span_; }
 
-  void finish();          // all sums; collective
-  // 2-norm over all parameters of the model, each element once (replicated and tied ones too); the same bits on all ranks.
-  // Of the summed gradients, before any scaling. Collective.
+  void finish();  // all sums; collective
+  // 2-norm over all parameters of the model, each element once (replicated and tied ones too); the
+  // same bits on all ranks. Of the summed gradients, before any scaling. Collective.
   double norm();
-  void gather_values();   // after the step: ZeRO-1's all-gather of the values; nothing otherwise
+  void gather_values();  // after the step: ZeRO-1's all-gather of the values; nothing otherwise
 
  private:
   struct Parts;

@@ -3,7 +3,8 @@
 
 namespace lockstep::mpi {
 
-// The place is the caller's. Builtins instead of std::source_location: clang 14 does not have that with this library.
+// The place is the caller's. Builtins instead of std::source_location: clang 14 does not have that
+// with this library.
 void check(int code, const char* file = __builtin_FILE(), int line = __builtin_LINE());
 
 }  // namespace lockstep::mpi

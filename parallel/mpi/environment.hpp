@@ -1,5 +1,6 @@
-// MPI's life in this process, and how ranks fail together. A process that no launcher started (no OMPI_*, PMI*, or SLURM
-// step variables) never calls MPI_Init: its world is a LocalGroup. MPI_THREAD_FUNNELED; MPI_ERRORS_RETURN on every communicator.
+// MPI's life in this process, and how ranks fail together. A process that no launcher started (no
+// OMPI_*, PMI*, or SLURM step variables) never calls MPI_Init: its world is a LocalGroup.
+// MPI_THREAD_FUNNELED; MPI_ERRORS_RETURN on every communicator.
 #pragma once
 
 #include <functional>
@@ -24,12 +25,13 @@ class AgreedError : public Error {
   bool speaker_;
 };
 
-// Outlives every group made by it and every Pending of these groups. An exception that not all ranks throw must be caught
-// while it lives, and end in abort().
+// Outlives every group made by it and every Pending of these groups. An exception that not all
+// ranks throw must be caught while it lives, and end in abort().
 class Environment {
  public:
   Environment();   // sets the malloc tunables, then MPI_Init_thread when launched
-  ~Environment();  // MPI_Finalize; an exception that unwinds this rank alone ends all ranks (ExitCode::failed)
+  ~Environment();  // MPI_Finalize; an exception that unwinds this rank alone ends all ranks
+                   // (ExitCode::failed)
   Environment(const Environment&) = delete;
   Environment& operator=(const Environment&) = delete;
 
@@ -38,22 +40,25 @@ class Environment {
   int local_rank() const;  // among the ranks of this node
   int local_size() const;
   Group& world() const;
-  // Collective. Ranks with equal color, ordered by key; a LocalGroup when alone. A negative color takes part and gets null.
-  // axis: the name under which the group's traffic is counted.
+  // Collective. Ranks with equal color, ordered by key; a LocalGroup when alone. A negative color
+  // takes part and gets null. axis: the name under which the group's traffic is counted.
   std::unique_ptr<Group> split(int color, int key, const std::string& axis = "world") const;
 
-  // Collective. Runs body on every rank; when it threw Error on some, throws AgreedError with the lowest such rank's message
-  // and code on all: nobody is left waiting, and one line is printed. body must not call collectives after it can throw.
-  // Other exceptions count as ExitCode::failed. An AgreedError of an inner agree() keeps its speaker.
+  // Collective. Runs body on every rank; when it threw Error on some, throws AgreedError with the
+  // lowest such rank's message and code on all: nobody is left waiting, and one line is printed.
+  // body must not call collectives after it can throw. Other exceptions count as ExitCode::failed.
+  // An AgreedError of an inner agree() keeps its speaker.
   void agree(const std::function<void()>& body) const;
 
   // Ends all ranks with this code when they cannot be reached in an orderly way. Never returns.
   [[noreturn]] void abort(ExitCode code) const;
 
-  // What all groups of this environment sent since the start or the last reset; see parallel/mpi/traffic.hpp.
+  // What all groups of this environment sent since the start or the last reset; see
+  // parallel/mpi/traffic.hpp.
   const std::vector<TrafficRow>& traffic() const;
   void reset_traffic() const;
-  // Collective: the rows summed over all ranks, in the same order on each. What this call itself sends is not in it.
+  // Collective: the rows summed over all ranks, in the same order on each. What this call itself
+  // sends is not in it.
   std::vector<TrafficRow> total_traffic() const;
 
  private:

@@ -1,6 +1,7 @@
-// Reduce-scatter, all-gather and all-reduce in rounds of pairwise messages: in a round each rank sends every peer the peer's part,
-// adds what it got for its own part in rank order (so the bits depend on nothing but the values and the number of ranks), and
-// sends the result to all. n ranks: (n-1)/n of the elements leave each rank per direction, the least possible.
+// Reduce-scatter, all-gather and all-reduce in rounds of pairwise messages: in a round each rank
+// sends every peer the peer's part, adds what it got for its own part in rank order (so the bits
+// depend on nothing but the values and the number of ranks), and sends the result to all. n ranks:
+// (n-1)/n of the elements leave each rank per direction, the least possible.
 #pragma once
 
 #include <optional>
@@ -26,7 +27,12 @@ struct ExchangeSpec {
 
 class Exchange final : public Operation {
  public:
-  Exchange(MPI_Comm communicator, int rank, int size, Tensor flat, ExchangeSpec spec, TagRange tags,
+  Exchange(MPI_Comm communicator,
+           int rank,
+           int size,
+           Tensor flat,
+           ExchangeSpec spec,
+           TagRange tags,
            index_t message_elements);
   bool advance() override;
 

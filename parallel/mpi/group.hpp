@@ -1,5 +1,6 @@
-// A Group over an MPI communicator of two ranks or more. Everything started here is truly non-blocking and moves on whenever any
-// Pending of the process is waited for. Collectives must be started in the same order by all members.
+// A Group over an MPI communicator of two ranks or more. Everything started here is truly
+// non-blocking and moves on whenever any Pending of the process is waited for. Collectives must be
+// started in the same order by all members.
 #pragma once
 
 #include <string>
@@ -14,9 +15,10 @@ namespace lockstep::mpi {
 
 // Sizes that change how a collective is cut, never its result; equal on all members.
 struct Limits {
-  index_t message_elements = index_t{1} << 28;  // of one MPI call: 2 GiB of doubles, an int's worth of elements
-  // Bytes summed in one round. Measured: 2 MiB buckets move 2 to 4 times what one call over 128 MiB does, because scratch stays
-  // in cache and is recycled.
+  index_t message_elements =
+      index_t{1} << 28;  // of one MPI call: 2 GiB of doubles, an int's worth of elements
+  // Bytes summed in one round. Measured: 2 MiB buckets move 2 to 4 times what one call over 128 MiB
+  // does, because scratch stays in cache and is recycled.
   index_t bucket_bytes = index_t{2} << 20;
   // All-reduces up to this size take one trip (everyone sends all to everyone) instead of two.
   index_t one_trip_bytes = 4096;

@@ -1,5 +1,6 @@
-// Started operations of all groups of a process. Waiting for one moves all: two ranks may wait for the same operations in
-// different orders, and an operation of several steps goes on while another one is waited for.
+// Started operations of all groups of a process. Waiting for one moves all: two ranks may wait for
+// the same operations in different orders, and an operation of several steps goes on while another
+// one is waited for.
 #pragma once
 
 #include <chrono>

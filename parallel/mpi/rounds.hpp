@@ -1,5 +1,6 @@
-// How a collective over n elements and `size` ranks is cut into rounds, so that scratch stays small and counts below INT_MAX.
-// part(j, r): what belongs to rank r in round j. Over all j and r the parts cover the n elements once (Cut::shared: per rank).
+// How a collective over n elements and `size` ranks is cut into rounds, so that scratch stays small
+// and counts below INT_MAX. part(j, r): what belongs to rank r in round j. Over all j and r the
+// parts cover the n elements once (Cut::shared: per rank).
 #pragma once
 
 #include "core/group.hpp"
@@ -11,7 +12,8 @@ class Rounds {
   enum class Cut {
     range,  // round j is a range of the n elements, cut evenly over the ranks (all-reduce)
     spans,  // round j is a range of each rank's span_of(n, r, size) (reduce-scatter, all-gather)
-    shared  // every rank's part is the whole range (all-reduce of few elements: one trip instead of two)
+    shared  // every rank's part is the whole range (all-reduce of few elements: one trip instead of
+            // two)
   };
 
   // per_round: elements of all parts of one round together, at most.

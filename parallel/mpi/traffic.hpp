@@ -1,6 +1,7 @@
-// What the groups of a process sent, per (axis, what, operation). A collective is counted once, by rank 0 of its group, with what
-// all members together must put on the wire; a send is counted by its sender. So the sums over all ranks are exact integers:
-// N elements (the whole) over n ranks: all_reduce 2(n-1)N; reduce_scatter, all_gather, broadcast, all_to_all (n-1)N; send N.
+// What the groups of a process sent, per (axis, what, operation). A collective is counted once, by
+// rank 0 of its group, with what all members together must put on the wire; a send is counted by
+// its sender. So the sums over all ranks are exact integers: N elements (the whole) over n ranks:
+// all_reduce 2(n-1)N; reduce_scatter, all_gather, broadcast, all_to_all (n-1)N; send N.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +25,10 @@ void add_traffic(std::vector<TrafficRow>& rows, const TrafficRow& row);
 // One process' rows, in order of first appearance.
 class Traffic {
  public:
-  void count(const std::string& axis, const char* what, const char* operation, index_t elements,
+  void count(const std::string& axis,
+             const char* what,
+             const char* operation,
+             index_t elements,
              DType dtype);
   const std::vector<TrafficRow>& rows() const { return rows_; }
   void reset() { rows_.clear(); }

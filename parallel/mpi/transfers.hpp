@@ -1,4 +1,5 @@
-// Point-to-point messages and MPI requests that are waited for together. The one place where counts are cut to fit an int.
+// Point-to-point messages and MPI requests that are waited for together. The one place where counts
+// are cut to fit an int.
 #pragma once
 
 #include <vector>
@@ -15,7 +16,8 @@ class Transfers {
   Transfers(MPI_Comm communicator, index_t message_elements)
       : communicator_(communicator), message_elements_(message_elements) {}
 
-  // Elements `part` of a flat tensor. Nothing is posted for an empty part, so both ends must know its size.
+  // Elements `part` of a flat tensor. Nothing is posted for an empty part, so both ends must know
+  // its size.
   void send(const Tensor& flat, Span part, int to, int tag);
   void receive(Tensor& flat, Span part, int from, int tag);
   void broadcast(Tensor& flat, int root);

@@ -35,8 +35,7 @@ void expect_gradients(const ModelConfig& config, Recompute recompute = Recompute
     tensors.push_back({entry.row->name, entry.parameter.value, entry.parameter.gradient.clone()});
   }
 
-  for (const auto& error :
-       test::gradient_errors([&] { return model.loss(batches); }, tensors, 12)) {
+  for (const auto& error : test::gradient_errors([&] { return model.loss(batches); }, tensors, 5)) {
     EXPECT_LE(error.error, test::gradient_bound) << error.name;
   }
 }
