@@ -40,6 +40,7 @@ std::string text_of(double value) {
 std::map<std::string, std::string> model_settings(const RunOptions& options,
                                                   const ModelConfig& model) {
   std::map<std::string, std::string> settings;
+  settings["model"] = options.model.model;
   settings["layers"] = std::to_string(model.layers);
   settings["heads"] = std::to_string(model.heads);
   settings["width"] = std::to_string(model.width);

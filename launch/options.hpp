@@ -11,12 +11,11 @@
 
 #include "core/model/config.hpp"
 #include "core/model/stage.hpp"
+#include "core/optim/learning_rate.hpp"
 #include "launch/option_values.hpp"
 #include "parallel/topology.hpp"
 
 namespace lockstep {
-
-enum class Decay { cosine, linear, constant };
 
 struct ModelOptions {
   std::string model;

@@ -41,9 +41,6 @@ bool RunDirectory::finished(const Environment& environment, const std::string& r
     require(!error, "cannot make --output ", path_, ": ", error.message());
     require(access(path_.c_str(), W_OK | X_OK) == 0, "cannot write to --output ", path_, ": ", std::strerror(errno));
     clean_leftovers(checkpoints());
-    for (const auto& entry : fs::directory_iterator(path_)) {
-      if (entry.path().filename().string().rfind(".failed-", 0) == 0) fs::remove(entry.path(), error);
-    }
     if (fs::exists(path_ + "/DONE", error)) done = read_file(path_ + "/DONE");
   });
   const bool is_done = !broadcast_text(environment, done).empty();

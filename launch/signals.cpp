@@ -1,6 +1,7 @@
 #include "launch/signals.hpp"
 
 #include <csignal>
+#include <initializer_list>
 
 namespace lockstep {
 namespace {

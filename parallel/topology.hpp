@@ -1,5 +1,5 @@
-// The grid of ranks: dp x pp x cp x tp, tp fastest, then cp, dp, pp:  world rank = ((pp_rank dp +
-// dp_rank) cp + cp_rank) tp + tp_rank.
+// The grid of ranks: dp x pp x cp x tp, tp fastest, then cp, dp, pp:
+// world rank = ((pp_rank dp + dp_rank) cp + cp_rank) tp + tp_rank.
 #pragma once
 
 #include <memory>
@@ -23,8 +23,8 @@ Degrees resolve_degrees(int ranks, int dp, int pp, int cp, int tp);
 
 class Topology {
  public:
-  Topology(const Environment& environment,
-           Degrees degrees);  // collective; degrees.ranks() == environment.size()
+  // Collective; degrees.ranks() == environment.size(). The environment must outlive the topology.
+  Topology(const Environment& environment, Degrees degrees);
 
   const Degrees& degrees() const { return degrees_; }
   int dp_rank() const { return dp_rank_; }

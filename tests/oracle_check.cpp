@@ -7,9 +7,10 @@
 #include <cmath>
 #include <cstdio>
 #include <map>
+#include <optional>
 #include <string>
 
-#include "launch/guard.hpp"
+#include "launch/failure.hpp"
 #include "launch/trainer.hpp"
 #include "tests/gold_file.hpp"
 #include "tests/support/tolerance.hpp"
@@ -154,14 +155,21 @@ TrainerConfig trainer_config(const Arguments& arguments, const GoldFile& gold, D
 }
 
 int run(const Environment& environment, const Arguments& arguments) {
-  const GoldFile gold(arguments.gold);
-  const Degrees degrees = resolve_degrees(environment.size(), 0, arguments.pp, 1, arguments.tp);
-  require(gold.B() % degrees.dp == 0, "dp ", degrees.dp, " must divide the batch of ", gold.B(), " sequences");
-  const index_t per_rank = gold.B() / degrees.dp;
-  const index_t microbatch = arguments.microbatch_size > 0 ? arguments.microbatch_size : per_rank;
-  require(per_rank % microbatch == 0, "--microbatch-size ", microbatch, " must divide the ", per_rank,
-          " sequences of a rank");
-  Trainer trainer(environment, trainer_config(arguments, gold, degrees, microbatch));
+  std::optional<GoldFile> opened;
+  TrainerConfig config;
+  index_t microbatch = 0;
+  environment.agree([&] {
+    opened.emplace(arguments.gold);
+    const Degrees degrees = resolve_degrees(environment.size(), 0, arguments.pp, 1, arguments.tp);
+    require(opened->B() % degrees.dp == 0, "dp ", degrees.dp, " must divide the batch of ", opened->B(), " sequences");
+    const index_t per_rank = opened->B() / degrees.dp;
+    microbatch = arguments.microbatch_size > 0 ? arguments.microbatch_size : per_rank;
+    require(per_rank % microbatch == 0, "--microbatch-size ", microbatch, " must divide the ", per_rank,
+            " sequences of a rank");
+    config = trainer_config(arguments, *opened, degrees, microbatch);
+  });
+  const GoldFile& gold = *opened;
+  Trainer trainer(environment, config);
   Comparison comparison(trainer, gold);
   comparison.load_weights();
 
@@ -213,7 +221,8 @@ int run(const Environment& environment, const Arguments& arguments) {
 }  // namespace lockstep::test
 
 int main(int argc, char** argv) {
-  return lockstep::guarded("", [&](const lockstep::Environment& environment) {
+  const lockstep::Environment environment;
+  return lockstep::guard_ranks(environment, {}, [&] {
     lockstep::test::Arguments arguments;
     environment.agree([&] { arguments = lockstep::test::parse(argc, argv); });
     return lockstep::test::run(environment, arguments);

@@ -16,6 +16,7 @@ namespace lockstep {
 class GradientSync {
  public:
   // Collective over the world. stages: the cut of the plan, to find which stages share a parameter.
+  // The topology must outlive this.
   GradientSync(ParameterStore& store,
                const Topology& topology,
                const std::vector<StageRange>& stages,

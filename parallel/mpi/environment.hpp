@@ -29,9 +29,9 @@ class AgreedError : public Error {
 // ranks throw must be caught while it lives, and end in abort().
 class Environment {
  public:
-  Environment();   // sets the malloc tunables, then MPI_Init_thread when launched
-  ~Environment();  // MPI_Finalize; an exception that unwinds this rank alone ends all ranks
-                   // (ExitCode::failed)
+  Environment();  // sets the malloc tunables, then MPI_Init_thread when launched
+  // MPI_Finalize; an exception that unwinds this rank alone ends all ranks (ExitCode::failed).
+  ~Environment();
   Environment(const Environment&) = delete;
   Environment& operator=(const Environment&) = delete;
 

@@ -15,8 +15,8 @@ namespace lockstep::mpi {
 
 // Sizes that change how a collective is cut, never its result; equal on all members.
 struct Limits {
-  index_t message_elements =
-      index_t{1} << 28;  // of one MPI call: 2 GiB of doubles, an int's worth of elements
+  // Of one MPI call, far below INT_MAX: 2 GiB of doubles.
+  index_t message_elements = index_t{1} << 28;
   // Bytes summed in one round. Measured: 2 MiB buckets move 2 to 4 times what one call over 128 MiB
   // does, because scratch stays in cache and is recycled.
   index_t bucket_bytes = index_t{2} << 20;

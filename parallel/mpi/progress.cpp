@@ -12,6 +12,7 @@ constexpr std::chrono::seconds patience_while_unwinding{2};
 }  // namespace
 
 Pending Progress::start(std::unique_ptr<Operation> operation) {
+  advance_all();
   if (operation->advance()) return {};
   const std::uint64_t ticket = next_ticket_++;
   active_.push_back({ticket, std::move(operation)});

@@ -21,10 +21,9 @@ class Operation {
 
 class Progress {
  public:
-  // The Pending refers to this object, which must outlive it.
+  // Also moves what was started before. The Pending refers to this object, which must outlive it.
   [[nodiscard]] Pending start(std::unique_ptr<Operation> operation);
-  bool idle() const { return active_.empty(); }
-
+  
  private:
   struct Active {
     std::uint64_t ticket;

@@ -1,6 +1,7 @@
 #include "parallel/pipeline/runner.hpp"
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <utility>
@@ -122,12 +123,17 @@ class Pass {
     for (std::size_t i = 0; i < actions_.size(); ++i) {
       post_receives(Kind::forward, i);
       post_receives(Kind::backward, i);
+      const auto begin = std::chrono::steady_clock::now();
       act(actions_[i]);
+      const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin;
+      (actions_[i].kind == Kind::forward ? seconds_.forward : seconds_.backward) += spent.count();
     }
     for (std::deque<Sent>& sent : sent_) {
       for (Sent& s : sent) s.transfer.wait();
     }
   }
+
+  PassSeconds seconds() const { return seconds_; }
 
  private:
   // What a microbatch holds on this rank between its first and its last action.
@@ -231,6 +237,7 @@ class Pass {
   const Context& context_;
   std::vector<Action> actions_;
   std::vector<Flight> flights_;  // by microbatch
+  PassSeconds seconds_;
   std::array<std::size_t, 2>
       next_post_{};                       // first action whose receive is not posted, by direction
   std::array<std::deque<Sent>, 2> sent_;  // in order, by direction
@@ -295,9 +302,10 @@ class ForwardPass {
 // them would wait for ever: they are left as they are. The error ends the process and with it the
 // other ranks.
 template <typename P>
-void execute(std::unique_ptr<P> pass) {
+std::unique_ptr<P> execute(std::unique_ptr<P> pass) {
   try {
     pass->execute();
+    return pass;
   } catch (...) {
     (void)pass.release();
     throw;
@@ -337,11 +345,11 @@ PipelineRunner::PipelineRunner(const Stage& stage,
 
 PipelineRunner::~PipelineRunner() = default;
 
-void PipelineRunner::run(const StepBatch& batch, Context context) {
+PassSeconds PipelineRunner::run(const StepBatch& batch, Context context) {
   require(static_cast<int>(batch.microbatches.size()) == parts_->schedule.microbatches,
           "a step of ", batch.microbatches.size(), " microbatches does not fit a schedule of ",
           parts_->schedule.microbatches);
-  execute(std::make_unique<Pass>(parts_->setting, batch.microbatches, context));
+  return execute(std::make_unique<Pass>(parts_->setting, batch.microbatches, context))->seconds();
 }
 
 void PipelineRunner::evaluate(const std::vector<Batch>& batches, Context context) {

@@ -11,6 +11,11 @@
 
 namespace lockstep {
 
+// What this rank spent in forward and backward actions, waiting for its neighbours included.
+struct PassSeconds {
+  double forward = 0, backward = 0;
+};
+
 class PipelineRunner {
  public:
   // stage and topology must outlive the runner. schedule.stages == topology.degrees().pp.
@@ -24,7 +29,7 @@ class PipelineRunner {
   // F and B (and W) of every microbatch. Adds the sums of the loss terms on the last stage;
   // context.batch is set here. Receives are posted before they are needed, sends are waited for at
   // the end.
-  void run(const StepBatch& batch, Context context);
+  PassSeconds run(const StepBatch& batch, Context context);
   // Forward only, in order, any number of microbatches; context.training false.
   void evaluate(const std::vector<Batch>& batches, Context context);
 

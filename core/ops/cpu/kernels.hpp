@@ -52,6 +52,10 @@ struct Kernels {
                    index_t K,
                    bool accumulate);
 
+  // rounds x 12 multiply-adds of `lanes` elements in registers: what peak_gflops() times.
+  T (*multiply_add_rounds)(index_t rounds);
+  index_t lanes;
+
   void (*add)(T* y, const T* a, const T* b, index_t n);
   void (*scale)(T* x, T factor, index_t n);
   void (*activation[3])(T* y, const T* x, index_t n);  // by Activation
@@ -62,7 +66,7 @@ struct Kernels {
   double (*sum_of_squares)(const T* x, index_t n);
   bool (*all_finite)(const T* x, index_t n);
 
-  // One row of C columns; b may be null.
+  // One row of C columns; bias may be null.
   void (*layer_norm)(T* y,
                      T* mean,
                      T* rstd,

@@ -51,11 +51,20 @@ void agree_with_receive_pending(const Environment& environment) {
   agree_on_failure(environment);
 }
 
+// Large enough to wait for its receiver.
+void agree_with_send_pending(const Environment& environment) {
+  const Tensor x = Tensor::zeros({1 << 22}, DType::f32);
+  const int peer = (environment.rank() + 1) % environment.size();
+  const Pending pending = environment.world().start_send(x, peer, 2, "test");
+  agree_on_failure(environment);
+}
+
 void run(const Environment& environment, const std::string& way) {
   if (way == "throw") throw_on_last_rank(environment);
   if (way == "throw_with_receive_pending") throw_with_receive_pending(environment);
   if (way == "agree") agree_on_failure(environment);
   if (way == "agree_with_receive_pending") agree_with_receive_pending(environment);
+  if (way == "agree_with_send_pending") agree_with_send_pending(environment);
   if (way == "kill" && environment.rank() == last(environment)) std::raise(SIGKILL);
   if (way == "kill") wait_in_vain(environment);
 }

@@ -115,6 +115,7 @@ TEST_P(GroupOfAll, AllReduceIsTheReductionInRankOrderOnAll) {
   for (const DType dtype : GetParam().dtypes) {
     for (const Reduce reduce : {Reduce::sum, Reduce::max, Reduce::min}) {
       for (const index_t n : GetParam().sizes) {
+        if (n > 1 << 20 && reduce != Reduce::sum) continue;  // sums take the same way: save time
         Tensor x = values_of(rank(), n, dtype);
 
         group_->all_reduce(x, reduce, "test");
@@ -158,7 +159,8 @@ TEST_P(GroupOfAll, AllGatherBringsUnevenSpansTogether) {
 
 TEST_P(GroupOfAll, AllToAllSendsBlockRToRankR) {
   for (const DType dtype : with_bytes(GetParam().dtypes)) {
-    for (const index_t block : GetParam().sizes) {
+    for (const index_t n : GetParam().sizes) {
+      const index_t block = (n + size() - 1) / size();
       const Tensor from = values_of(rank(), block * size(), dtype);
       Tensor to = Tensor::zeros({block * size()}, dtype);
 
@@ -281,7 +283,7 @@ INSTANTIATE_TEST_SUITE_P(
     Limits,
     GroupOfAll,
     testing::Values(Setting{"usual", {}, {0, 1, 7, 5000}, all_dtypes},
-                    Setting{"large", {1001, 1 << 16, 4096}, {(1 << 20) + 3}, {DType::f32}},
+                    Setting{"large", {10007, 1 << 16, 4096}, {(1 << 20) + 3}, {DType::f32}},
                     Setting{"tiny", {3, 64, 0}, {0, 1, 2, 3, 7, 1000}, all_dtypes}),
     [](const testing::TestParamInfo<Setting>& info) { return std::string(info.param.name); });
 
