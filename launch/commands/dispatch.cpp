@@ -5,6 +5,7 @@
 
 #include "core/error.hpp"
 #include "core/nearest.hpp"
+#include "core/ops/cpu_features.hpp"
 #include "launch/bench.hpp"
 #include "launch/commands/commands.hpp"
 #include "launch/evaluate.hpp"
@@ -94,6 +95,7 @@ int run_on_ranks(const Words& words,
   const int code = guard_ranks(environment, {}, [&] {
     environment.agree([&] {
       check_ranks(words, environment.size());
+      cpu_features_in_use();  // refuses a LOCKSTEP_CPU that this machine lacks
       options.emplace(read(words));
     });
     return 0;
@@ -165,7 +167,7 @@ int run_command_line(const Words& arguments) {
   }
 
   const bool help = std::find(words.begin(), words.end(), "--help") != words.end();
-  if (row->mpi && !help) return run_mpi_command(row->command, words);
+  if (row->mpi && !help) return guard([&] { return run_mpi_command(row->command, words); });
   if (!speaks) return 0;
   return guard([&] {
     if (help) {
