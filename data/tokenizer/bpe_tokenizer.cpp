@@ -62,7 +62,8 @@ PairRanks BpeTokenizer::make_ranks(const BpeVocabulary& vocabulary,
                                    std::vector<bool>& made) {
   PairRanks ranks(vocabulary.merges.size());
   for (std::size_t rank = 0; rank < vocabulary.merges.size(); ++rank) {
-    const auto& [left, right] = vocabulary.merges[rank];
+    const std::string& left = vocabulary.merges[rank].first;
+    const std::string& right = vocabulary.merges[rank].second;
     const auto id_of = [&](const std::string& token) {
       const auto found = index.find(token);
       if (found == index.end()) {
