@@ -183,7 +183,7 @@ TEST_F(LoaderTest, RefusesWhatCannotBeServed) {
 
 TEST_F(LoaderTest, VocabularyGrowsByAMaskWhereThereIsNone) {
   CorpusBuild plain = build_of("plain", {write("b.txt", "w1 w2")});
-  plain.tokenizer = write("plain/vocab.txt", "[PAD]\n[UNK]\nw1\nw2\n");
+  plain.tokenizer = write("small/vocab.txt", "[PAD]\n[UNK]\nw1\nw2\n");
   build_corpus(plain, {});
 
   EXPECT_EQ(required_vocab(plain.output, Objective::causal), 4);
