@@ -4,7 +4,10 @@
 
 namespace lockstep {
 
-Batch collate(const std::vector<Example>& examples, index_t T, std::int32_t pad_id, Objective objective) {
+Batch collate(const std::vector<Example>& examples,
+              index_t T,
+              std::int32_t pad_id,
+              Objective objective) {
   Batch batch;
   batch.B = static_cast<index_t>(examples.size());
   batch.T = T;
@@ -18,7 +21,8 @@ Batch collate(const std::vector<Example>& examples, index_t T, std::int32_t pad_
     const auto row = static_cast<std::ptrdiff_t>(b * row_size);
     std::copy(example.tokens.begin(), example.tokens.end(), tokens.begin() + row);
     std::copy(example.segments.begin(), example.segments.end(), segments.begin() + row);
-    for (std::int32_t position : example.positions) rows.push_back(static_cast<std::int32_t>(row) + position);
+    for (std::int32_t position : example.positions)
+      rows.push_back(static_cast<std::int32_t>(row) + position);
     ids.insert(ids.end(), example.targets.begin(), example.targets.end());
     lengths.push_back(static_cast<std::int32_t>(example.tokens.size()));
     padded = padded || example.tokens.size() < row_size;

@@ -9,6 +9,9 @@
 
 namespace lockstep {
 
-Batch collate(const std::vector<Example>& examples, index_t T, std::int32_t pad_id, Objective objective);
+Batch collate(const std::vector<Example>& examples,
+              index_t T,
+              std::int32_t pad_id,
+              Objective objective);
 
 }  // namespace lockstep

@@ -30,7 +30,9 @@ Corpus::Corpus(const std::string& directory, const std::string& split) : split_(
     shards_.push_back(std::unique_ptr<Shard>(new Shard{ShardReader(directory, manifest, entry)}));
   }
   require(!shards_.empty(), "corpus ", directory, " has no split ", split,
-          split == "validation" ? ": build it with --validation-fraction, or name a --validation-corpus" : "");
+          split == "validation"
+              ? ": build it with --validation-fraction, or name a --validation-corpus"
+              : "");
 }
 
 Corpus::~Corpus() = default;
@@ -61,7 +63,8 @@ index_t Corpus::shard_sentences(int shard) const {
   return static_cast<index_t>(shards_[static_cast<std::size_t>(shard)]->reader.entry().sentences);
 }
 
-// Offsets are compared with each other and with the shard's size: a checksum does not say that they make sense.
+// Offsets are compared with each other and with the shard's size: a checksum does not say that they
+// make sense.
 index_t Corpus::document_begin(int shard, index_t document) const {
   const ShardReader& reader = shards_[static_cast<std::size_t>(shard)]->reader;
   const std::uint32_t begin = reader.u32(Column::doc_offsets, as_index(document));
@@ -96,9 +99,11 @@ index_t Corpus::num_sentences(int shard, index_t document) const {
 index_t Corpus::sentence_begin(int shard, index_t document, index_t sentence) const {
   const ShardReader& reader = shards_[static_cast<std::size_t>(shard)]->reader;
   const std::uint32_t first = reader.u32(Column::doc_sents, as_index(document));
-  const index_t begin = reader.u32(Column::sent_offsets, std::min(first + as_index(sentence), reader.entry().sentences));
+  const index_t begin = reader.u32(Column::sent_offsets,
+                                   std::min(first + as_index(sentence), reader.entry().sentences));
   if (begin < document_begin(shard, document) || begin > document_end(shard, document)) {
-    fail("shard ", reader.path(), ": sentence ", sentence, " of document ", document, " begins outside of it");
+    fail("shard ", reader.path(), ": sentence ", sentence, " of document ", document,
+         " begins outside of it");
   }
   return begin;
 }

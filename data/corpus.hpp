@@ -1,4 +1,5 @@
-// A built corpus, read through mmap: no HDF5 call after opening. Every 1 MiB block is checked against its CRC at first use.
+// A built corpus, read through mmap: no HDF5 call after opening. Every 1 MiB block is checked
+// against its CRC at first use.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +29,8 @@ struct CorpusInfo {
 // Reads the manifest only. Throws Error (refused) naming directory, file and field.
 CorpusInfo read_corpus_info(const std::string& directory);
 std::string describe_corpus(const std::string& directory, bool json);  // `corpus info`
-void verify_corpus(const std::string& directory);                      // `corpus verify`: Error (failed) naming file, dataset, block
+void verify_corpus(
+    const std::string& directory);  // `corpus verify`: Error (failed) naming file, dataset, block
 std::string show_document(const std::string& directory, std::uint64_t document);
 std::unique_ptr<Tokenizer> open_corpus_tokenizer(const std::string& directory);
 
@@ -45,24 +47,28 @@ class Corpus {
 
   const CorpusInfo& info() const { return info_; }
   const std::string& split() const { return split_; }
-  bool eod_appended() const { return eod_appended_; }  // the last token of every document is the end-of-document id
+  bool eod_appended() const {
+    return eod_appended_;
+  }  // the last token of every document is the end-of-document id
   int num_shards() const;
-  std::uint64_t num_tokens() const;     // of the split
+  std::uint64_t num_tokens() const;  // of the split
   std::uint64_t num_documents() const;
   index_t shard_tokens(int shard) const;
   index_t shard_documents(int shard) const;
   index_t document_begin(int shard, index_t document) const;  // token offset in the shard
   index_t document_end(int shard, index_t document) const;
-  index_t document_of(int shard, index_t token) const;        // binary search
+  index_t document_of(int shard, index_t token) const;  // binary search
   // Sentence starts of a document, as token offsets in the shard. Needs has_sentences.
   index_t num_sentences(int shard, index_t document) const;
   index_t sentence_begin(int shard, index_t document, index_t sentence) const;
-  // Of all sentences of a shard, in stored order: how many, and the first that starts at or after `token` (their number: none).
+  // Of all sentences of a shard, in stored order: how many, and the first that starts at or after
+  // `token` (their number: none).
   index_t shard_sentences(int shard) const;
   index_t sentence_from(int shard, index_t token) const;
   // The document a sentence of the shard is in, and the sentence's number there.
   std::pair<index_t, index_t> document_of_sentence(int shard, index_t sentence) const;
-  // Widens tokens [first, first + count) to int32. Throws Error (failed) naming the file when a block's CRC is wrong.
+  // Widens tokens [first, first + count) to int32. Throws Error (failed) naming the file when a
+  // block's CRC is wrong.
   void read(int shard, index_t first, index_t count, std::int32_t* ids) const;
 
  private:

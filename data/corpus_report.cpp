@@ -17,7 +17,8 @@ void check_digest(const std::string& path, std::uint64_t bytes, const std::strin
   const std::uint64_t found = std::filesystem::file_size(path, error);
   if (error) fail(path, " cannot be read: ", error.message());
   if (found != bytes) fail(path, " has ", found, " bytes, the manifest says ", bytes);
-  if (measure_file(path).sha256 != sha256) fail(path, " is damaged: its SHA-256 is not the manifest's");
+  if (measure_file(path).sha256 != sha256)
+    fail(path, " is damaged: its SHA-256 is not the manifest's");
 }
 
 void check_tokenizer_files(const Manifest& manifest) {
@@ -27,7 +28,8 @@ void check_tokenizer_files(const Manifest& manifest) {
   }
 }
 
-// Names dataset and block when the damage lies in one; else the whole file's digest tells that something changed.
+// Names dataset and block when the damage lies in one; else the whole file's digest tells that
+// something changed.
 void verify_shard(const Manifest& manifest, const ShardEntry& entry, Sha256& fingerprint) {
   const std::string& directory = manifest.info.directory;
   try {
@@ -73,12 +75,13 @@ std::string describe_corpus(const std::string& directory, bool json) {
   }
   std::string splits;
   for (const std::string& split : info.splits) splits += (splits.empty() ? "" : ", ") + split;
-  std::string text = build_string("name         ", info.name, "\nformat       ", info.format, "\ntokenizer    ",
-                                  info.tokenizer_kind, "\nvocab_size   ", info.vocab_size, "\ndocuments    ",
-                                  info.documents, "\nsentences    ");
+  std::string text =
+      build_string("name         ", info.name, "\nformat       ", info.format, "\ntokenizer    ",
+                   info.tokenizer_kind, "\nvocab_size   ", info.vocab_size, "\ndocuments    ",
+                   info.documents, "\nsentences    ");
   text += info.has_sentences ? std::to_string(info.sentences) : "not split (--sentences)";
-  text += build_string("\ntokens       ", info.tokens, "\nsplits       ", splits, "\nfingerprint  ", info.fingerprint,
-                       "\nshards       ", info.shards.size(), "\n");
+  text += build_string("\ntokens       ", info.tokens, "\nsplits       ", splits, "\nfingerprint  ",
+                       info.fingerprint, "\nshards       ", info.shards.size(), "\n");
   for (const std::string& shard : info.shards) text += "  " + shard + "\n";
   return text;
 }
@@ -100,12 +103,13 @@ void verify_corpus(const std::string& directory) {
 
 std::string show_document(const std::string& directory, std::uint64_t document) {
   const Corpus corpus(directory, "all");
-  require(document < corpus.num_documents(), "--document ", document, ": corpus ", directory, " has documents 0 to ",
-          corpus.num_documents() - 1);
+  require(document < corpus.num_documents(), "--document ", document, ": corpus ", directory,
+          " has documents 0 to ", corpus.num_documents() - 1);
   auto index = static_cast<index_t>(document);
   int shard = 0;
   for (; index >= corpus.shard_documents(shard); ++shard) index -= corpus.shard_documents(shard);
-  const index_t begin = corpus.document_begin(shard, index), end = corpus.document_end(shard, index);
+  const index_t begin = corpus.document_begin(shard, index),
+                end = corpus.document_end(shard, index);
   std::vector<std::int32_t> ids(static_cast<std::size_t>(end - begin));
   corpus.read(shard, begin, end - begin, ids.data());
   if (corpus.eod_appended() && !ids.empty()) ids.pop_back();
@@ -115,8 +119,8 @@ std::string show_document(const std::string& directory, std::uint64_t document) 
 std::unique_ptr<Tokenizer> open_corpus_tokenizer(const std::string& directory) {
   const Manifest manifest = read_manifest(directory);
   if (manifest.tokenizer_files.empty()) {
-    require(manifest.info.tokenizer_kind == "bytes", directory, "/", Manifest::file_name, ": tokenizer.files is empty, but its kind is ",
-            manifest.info.tokenizer_kind);
+    require(manifest.info.tokenizer_kind == "bytes", directory, "/", Manifest::file_name,
+            ": tokenizer.files is empty, but its kind is ", manifest.info.tokenizer_kind);
     return open_tokenizer("bytes");
   }
   try {

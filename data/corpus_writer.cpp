@@ -32,10 +32,12 @@ void validate(const CorpusBuild& build) {
   constexpr std::uint64_t least_shard = 4096;
   require(!build.output.empty(), "--output is empty: name a directory");
   require(build.jobs >= 1 && build.jobs <= 1024, "--jobs ", build.jobs, " is not from 1 to 1024");
-  require(build.shard_bytes >= least_shard, "--shard-bytes ", build.shard_bytes, " is below ", least_shard);
+  require(build.shard_bytes >= least_shard, "--shard-bytes ", build.shard_bytes, " is below ",
+          least_shard);
   require(build.validation_fraction >= 0 && build.validation_fraction < 1, "--validation-fraction ",
           build.validation_fraction, " is not at least 0 and below 1");
-  constexpr const char* allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+  constexpr const char* allowed =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
   require(!build.name.empty() && build.name.size() <= 100 && build.name[0] != '.' &&
               build.name.find_first_not_of(allowed) == std::string::npos,
           "--name ", build.name, " is not 1 to 100 letters, digits, dots, hyphens and underscores");
@@ -44,13 +46,15 @@ void validate(const CorpusBuild& build) {
           "--json-key ", build.json_key, " has no effect without --documents jsonl");
 }
 
-// The output directory while it is being filled: emptied again, or removed, unless keep() was called.
+// The output directory while it is being filled: emptied again, or removed, unless keep() was
+// called.
 class Output {
  public:
   explicit Output(const std::string& path) : path_(path) {
     std::error_code error;
     existed_ = fs::exists(path, error);
-    require(!existed_ || fs::is_directory(path, error), "--output ", path, " is a file: name a directory");
+    require(!existed_ || fs::is_directory(path, error), "--output ", path,
+            " is a file: name a directory");
     require(!existed_ || fs::is_empty(path, error), "--output ", path,
             " is not empty: remove it or name another directory");
     fs::create_directories(path + "/" + scratch_name, error);
@@ -80,7 +84,8 @@ class Output {
       fs::remove_all(path_, error);
       return;
     }
-    for (const fs::directory_entry& entry : fs::directory_iterator(path_, error)) fs::remove_all(entry.path(), error);
+    for (const fs::directory_entry& entry : fs::directory_iterator(path_, error))
+      fs::remove_all(entry.path(), error);
   }
 
   std::string path_;
@@ -112,7 +117,8 @@ class Assembly {
     require(build_.validation_fraction == 0 || info.splits.size() == 2, "--validation-fraction ",
             build_.validation_fraction, " of ", documents_.count(), " documents leaves the split ",
             info.splits.front() == "train" ? "validation" : "train",
-            " without one: take another fraction, or cut the input into more documents with --documents");
+            " without one: take another fraction, or cut the input into more documents with "
+            "--documents");
     name_shards();
     for (const ShardEntry& shard : manifest_.shards) {
       info.documents += shard.documents;
@@ -165,19 +171,21 @@ class Assembly {
     for (const std::string& split : manifest_.info.splits) {
       const auto is_in = [&split](const ShardEntry& shard) { return shard.split == split; };
       const auto count = std::count_if(manifest_.shards.begin(), manifest_.shards.end(), is_in);
-      require(count <= 100000, "--shard-bytes ", build_.shard_bytes, " makes ", count, " shards of the split ", split,
-              ": at most 100000, take larger ones");
+      require(count <= 100000, "--shard-bytes ", build_.shard_bytes, " makes ", count,
+              " shards of the split ", split, ": at most 100000, take larger ones");
       int index = 0;
       for (ShardEntry& shard : manifest_.shards) {
         if (!is_in(shard)) continue;
         char numbers[48];
-        std::snprintf(numbers, sizeof numbers, "-%05d-of-%05d.h5", index++, static_cast<int>(count));
+        std::snprintf(numbers, sizeof numbers, "-%05d-of-%05d.h5", index++,
+                      static_cast<int>(count));
         shard.file = build_.name + "-" + split + numbers;
       }
     }
   }
 
-  // The corpus by its documents in stored order; written into every shard, so that shards of two corpora are not mixed.
+  // The corpus by its documents in stored order; written into every shard, so that shards of two
+  // corpora are not mixed.
   std::string identity() const {
     Sha256 sha;
     sha.update(manifest_.info.tokenizer_sha256.data(), manifest_.info.tokenizer_sha256.size());
@@ -205,7 +213,8 @@ class Assembly {
       if (build_.sentences) {
         starts.resize(row.sentences);
         if (row.sentences > 0) {
-          std::memcpy(starts.data(), documents_.sentence_starts(document), starts.size() * sizeof(std::uint32_t));
+          std::memcpy(starts.data(), documents_.sentence_starts(document),
+                      starts.size() * sizeof(std::uint32_t));
         }
         for (std::uint32_t& start : starts) start += tokens;
         writer.append(Column::sent_offsets, starts.data(), starts.size());
@@ -215,8 +224,8 @@ class Assembly {
       sentences += row.sentences;
       tokens_written_ += row.tokens;
       ++done;
-      progress(static_cast<double>(tokens_written_) / static_cast<double>(std::max<std::uint64_t>(
-                                                          manifest_.info.tokens, 1)));
+      progress(static_cast<double>(tokens_written_) /
+               static_cast<double>(std::max<std::uint64_t>(manifest_.info.tokens, 1)));
     }
     writer.append(Column::doc_offsets, &tokens, 1);
     if (!build_.sentences) return;
@@ -266,9 +275,12 @@ void write_tokenizer(const Tokenizer& tokenizer, const std::string& output, Mani
 
 }  // namespace
 
-BuildSummary build_corpus(const CorpusBuild& build, const std::function<void(const BuildProgress&)>& progress) {
+BuildSummary build_corpus(const CorpusBuild& build,
+                          const std::function<void(const BuildProgress&)>& progress) {
   const auto started = Clock::now();
-  const auto seconds = [started] { return std::chrono::duration<double>(Clock::now() - started).count(); };
+  const auto seconds = [started] {
+    return std::chrono::duration<double>(Clock::now() - started).count();
+  };
   validate(build);
   const std::unique_ptr<Tokenizer> tokenizer = open_tokenizer(build.tokenizer, build.lowercase);
   list_input_files(build.inputs);  // a misspelt input shows before anything is written
@@ -277,13 +289,15 @@ BuildSummary build_corpus(const CorpusBuild& build, const std::function<void(con
   Manifest manifest = start_manifest(build, *tokenizer);
 
   const std::uint64_t total = documents.bytes();
-  const TokeniseOptions options{build.sentences, manifest.eod_appended, manifest.token_bytes, build.jobs};
-  const TokenisedDocuments tokenised(
-      documents, *tokenizer, options, output.scratch(), [&](std::uint64_t bytes, std::uint64_t done) {
-        if (!progress) return;
-        const double share = static_cast<double>(bytes) / static_cast<double>(total);
-        progress({tokenise_share * share, bytes, done, seconds()});
-      });
+  const TokeniseOptions options{build.sentences, manifest.eod_appended, manifest.token_bytes,
+                                build.jobs};
+  const TokenisedDocuments tokenised(documents, *tokenizer, options, output.scratch(),
+                                     [&](std::uint64_t bytes, std::uint64_t done) {
+                                       if (!progress) return;
+                                       const double share =
+                                           static_cast<double>(bytes) / static_cast<double>(total);
+                                       progress({tokenise_share * share, bytes, done, seconds()});
+                                     });
 
   write_tokenizer(*tokenizer, build.output, manifest);
   Assembly assembly(tokenised, build, manifest);

@@ -13,18 +13,18 @@ namespace lockstep {
 enum class DocumentRule { automatic, file, blank_line, line, jsonl, wiki };
 
 struct CorpusBuild {
-  std::string output;                // must not exist, or be an empty directory
-  std::vector<std::string> inputs;   // files, directories (all files below, by name), .gz, "-"
-  std::string tokenizer;             // SPEC
+  std::string output;               // must not exist, or be an empty directory
+  std::vector<std::string> inputs;  // files, directories (all files below, by name), .gz, "-"
+  std::string tokenizer;            // SPEC
   Lowercase lowercase = Lowercase::automatic;
   DocumentRule documents = DocumentRule::automatic;
   std::string json_key = "text";
   bool sentences = false;
-  int jobs = 1;                      // processes; the fingerprint does not depend on it
+  int jobs = 1;  // processes; the fingerprint does not depend on it
   std::uint64_t shard_bytes = std::uint64_t{1} << 30;
-  double validation_fraction = 0;    // whole documents, by hash of their text
+  double validation_fraction = 0;  // whole documents, by hash of their text
   std::string name = "corpus";
-  std::uint64_t seed = 0;            // of the document permutation
+  std::uint64_t seed = 0;  // of the document permutation
 };
 
 struct BuildProgress {
@@ -39,8 +39,9 @@ struct BuildSummary {
   DocumentRule documents_rule = DocumentRule::file;  // what `automatic` decided
 };
 
-// progress may be empty. Throws Error: refused for bad inputs, failed for I/O; nothing but an incomplete directory without a
-// manifest is left behind, and that is removed.
-BuildSummary build_corpus(const CorpusBuild& build, const std::function<void(const BuildProgress&)>& progress);
+// progress may be empty. Throws Error: refused for bad inputs, failed for I/O; nothing but an
+// incomplete directory without a manifest is left behind, and that is removed.
+BuildSummary build_corpus(const CorpusBuild& build,
+                          const std::function<void(const BuildProgress&)>& progress);
 
 }  // namespace lockstep

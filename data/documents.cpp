@@ -1,16 +1,15 @@
 #include "data/documents.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-#include <zlib.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
 #include <filesystem>
 #include <functional>
+#include <unistd.h>
 
 #include <nlohmann/json.hpp>
+#include <zlib.h>
 
 #include "core/error.hpp"
 
@@ -23,13 +22,16 @@ bool ends_with(std::string_view text, std::string_view end) {
   return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
 }
 
-bool is_blank(std::string_view line) { return line.find_first_not_of(" \t\r\f\v") == std::string_view::npos; }
+bool is_blank(std::string_view line) {
+  return line.find_first_not_of(" \t\r\f\v") == std::string_view::npos;
+}
 
 // The line from `begin` on without its line end; `next` becomes where the following one begins.
 std::string_view line_at(std::string_view text, std::size_t begin, std::size_t& next) {
   const void* found = std::memchr(text.data() + begin, '\n', text.size() - begin);
   const std::size_t end =
-      found == nullptr ? text.size() : static_cast<std::size_t>(static_cast<const char*>(found) - text.data());
+      found == nullptr ? text.size()
+                       : static_cast<std::size_t>(static_cast<const char*>(found) - text.data());
   next = std::min(end + 1, text.size());
   return text.substr(begin, end - begin);
 }
@@ -41,7 +43,8 @@ std::size_t before_line_end(std::string_view text, std::size_t begin, std::size_
   return end;
 }
 
-using Fill = std::function<std::size_t(char*, std::size_t)>;  // returns bytes put there, 0 at the end
+using Fill =
+    std::function<std::size_t(char*, std::size_t)>;  // returns bytes put there, 0 at the end
 
 // Copies a stream to a file, so that everything that follows sees mapped files only.
 void spool(const std::string& path, const Fill& fill) {
@@ -72,8 +75,8 @@ void unpack(const std::string& from, const std::string& to) {
       const int n = gzread(file, data, static_cast<unsigned>(size));
       int code = Z_OK;
       const char* why = gzerror(file, &code);
-      require(n >= 0 && (n > 0 || code == Z_OK || code == Z_STREAM_END), "cannot unpack ", from, ": ",
-              code == Z_BUF_ERROR ? "the file is cut short" : why);
+      require(n >= 0 && (n > 0 || code == Z_OK || code == Z_STREAM_END), "cannot unpack ", from,
+              ": ", code == Z_BUF_ERROR ? "the file is cut short" : why);
       require(n == 0 || gzdirect(file) == 0, "cannot unpack ", from, ": it is not gzip data");
       return static_cast<std::size_t>(n);
     });
@@ -111,7 +114,8 @@ bool has_blank_line(std::string_view text) {
   return false;
 }
 
-// From the first input: JSON and WikiExtractor show at once; several files are a document each, one file is cut at blank lines.
+// From the first input: JSON and WikiExtractor show at once; several files are a document each, one
+// file is cut at blank lines.
 DocumentRule guess(const std::string& name, std::string_view text, bool several) {
   std::string stem = name;
   if (ends_with(stem, ".gz")) stem.resize(stem.size() - 3);
@@ -148,7 +152,8 @@ const char* name_of(DocumentRule rule) {
 
 std::vector<std::string> list_input_files(const std::vector<std::string>& inputs) {
   require(!inputs.empty(), "no INPUT: name files, directories or - for standard input");
-  require(std::count(inputs.begin(), inputs.end(), "-") <= 1, "INPUT - (standard input) is named twice");
+  require(std::count(inputs.begin(), inputs.end(), "-") <= 1,
+          "INPUT - (standard input) is named twice");
   std::vector<std::string> files;
   for (const std::string& input : inputs) {
     std::error_code error;
@@ -157,7 +162,8 @@ std::vector<std::string> list_input_files(const std::vector<std::string>& inputs
       files.push_back(input);
     } else if (fs::is_directory(status)) {
       std::vector<std::string> below;
-      for (fs::recursive_directory_iterator at(input, error), end; !error && at != end; at.increment(error)) {
+      for (fs::recursive_directory_iterator at(input, error), end; !error && at != end;
+           at.increment(error)) {
         std::error_code unreadable;
         if (at->is_regular_file(unreadable)) below.push_back(at->path().string());
       }
@@ -167,7 +173,8 @@ std::vector<std::string> list_input_files(const std::vector<std::string>& inputs
       files.insert(files.end(), below.begin(), below.end());
     } else {
       require(fs::exists(status), "INPUT ", input, " is not there");
-      require(access(input.c_str(), R_OK) == 0, "cannot read INPUT ", input, ": ", std::strerror(errno));
+      require(access(input.c_str(), R_OK) == 0, "cannot read INPUT ", input, ": ",
+              std::strerror(errno));
       files.push_back(input);
     }
   }
@@ -195,10 +202,12 @@ Documents::Documents(const CorpusBuild& build, const std::string& scratch)
     }
     inputs_.push_back({name, MappedFile(fs::exists(unpacked, error) ? unpacked : name)});
   }
-  if (rule_ == DocumentRule::automatic) rule_ = guess(inputs_[0].name, inputs_[0].file.text(), inputs_.size() > 1);
+  if (rule_ == DocumentRule::automatic)
+    rule_ = guess(inputs_[0].name, inputs_[0].file.text(), inputs_.size() > 1);
   for (std::uint32_t i = 0; i < inputs_.size(); ++i) split(i);
-  require(bytes_ > 0, "INPUT ", build.inputs[0], build.inputs.size() > 1 ? " ..." : "", " holds no text (--documents ",
-          name_of(rule_), "): a corpus needs at least one document");
+  require(bytes_ > 0, "INPUT ", build.inputs[0], build.inputs.size() > 1 ? " ..." : "",
+          " holds no text (--documents ", name_of(rule_),
+          "): a corpus needs at least one document");
 }
 
 void Documents::add(std::uint32_t input, std::uint64_t begin, std::uint64_t end) {
@@ -265,13 +274,15 @@ void Documents::split_wiki(std::uint32_t input) {
     }
   }
   require(!inside, name, ": the last <doc> has no </doc>: the file is cut short");
-  require(any, name, ": no line begins with <doc: --documents wiki reads what WikiExtractor writes");
+  require(any, name,
+          ": no line begins with <doc: --documents wiki reads what WikiExtractor writes");
 }
 
 std::string Documents::place(std::uint64_t document) const {
   const Range& range = ranges_[document];
   const std::string_view before = inputs_[range.input].file.text().substr(0, range.begin);
-  return build_string(inputs_[range.input].name, " line ", std::count(before.begin(), before.end(), '\n') + 1);
+  return build_string(inputs_[range.input].name, " line ",
+                      std::count(before.begin(), before.end(), '\n') + 1);
 }
 
 std::string_view Documents::text(std::uint64_t document, std::string& storage) const {
@@ -286,8 +297,8 @@ std::string_view Documents::text(std::uint64_t document, std::string& storage) c
   }
   require(object.is_object(), place(document), " is not a JSON object");
   const auto found = object.find(json_key_);
-  require(found != object.end() && found->is_string(), place(document), " has no string \"", json_key_,
-          "\": name the text's key with --json-key");
+  require(found != object.end() && found->is_string(), place(document), " has no string \"",
+          json_key_, "\": name the text's key with --json-key");
   storage = std::move(found->get_ref<std::string&>());
   return storage;
 }

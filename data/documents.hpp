@@ -1,5 +1,6 @@
-// The documents of the inputs of `corpus build`, numbered in the order of the command line (directories: all files below, by
-// name). Inputs are mapped; compressed ones and stdin are unpacked into the scratch directory first. 24 bytes of memory a document.
+// The documents of the inputs of `corpus build`, numbered in the order of the command line
+// (directories: all files below, by name). Inputs are mapped; compressed ones and stdin are
+// unpacked into the scratch directory first. 24 bytes of memory a document.
 #pragma once
 
 #include <cstdint>
@@ -14,12 +15,14 @@ namespace lockstep {
 
 const char* name_of(DocumentRule rule);
 
-// Regular files behind the inputs of a command ("-" stays). Error (refused) naming an input that is not there.
+// Regular files behind the inputs of a command ("-" stays). Error (refused) naming an input that is
+// not there.
 std::vector<std::string> list_input_files(const std::vector<std::string>& inputs);
 
 class Documents {
  public:
-  // Error (refused) naming the file, and the line where there is one: not there, not gzip, no <doc>, no document at all.
+  // Error (refused) naming the file, and the line where there is one: not there, not gzip, no
+  // <doc>, no document at all.
   Documents(const CorpusBuild& build, const std::string& scratch);
 
   DocumentRule rule() const { return rule_; }  // never automatic

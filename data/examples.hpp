@@ -1,5 +1,5 @@
-// Sample numbers to examples, for training (sampler, any number at once) and for validation (a walk in stored order).
-// Immutable after construction: threads may share them.
+// Sample numbers to examples, for training (sampler, any number at once) and for validation (a walk
+// in stored order). Immutable after construction: threads may share them.
 #pragma once
 
 #include <cstdint>

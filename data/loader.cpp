@@ -15,13 +15,17 @@ namespace lockstep {
 namespace {
 
 void validate(const LoaderConfig& config) {
-  require(config.dp_degree >= 1 && config.dp_rank >= 0 && config.dp_rank < config.dp_degree, "dp rank ", config.dp_rank,
-          " of ", config.dp_degree);
-  require(config.microbatch_size >= 1, "--microbatch-size ", config.microbatch_size, " is not positive");
-  require(config.global_batch_size >= 1 && config.global_batch_size % (config.microbatch_size * config.dp_degree) == 0,
-          "--global-batch-size ", config.global_batch_size, " is not a multiple of --microbatch-size ",
-          config.microbatch_size, " times dp ", config.dp_degree);
-  require(config.prefetch >= 0 && config.prefetch <= 1024, "--prefetch ", config.prefetch, " is not from 0 to 1024");
+  require(config.dp_degree >= 1 && config.dp_rank >= 0 && config.dp_rank < config.dp_degree,
+          "dp rank ", config.dp_rank, " of ", config.dp_degree);
+  require(config.microbatch_size >= 1, "--microbatch-size ", config.microbatch_size,
+          " is not positive");
+  require(config.global_batch_size >= 1 &&
+              config.global_batch_size % (config.microbatch_size * config.dp_degree) == 0,
+          "--global-batch-size ", config.global_batch_size,
+          " is not a multiple of --microbatch-size ", config.microbatch_size, " times dp ",
+          config.dp_degree);
+  require(config.prefetch >= 0 && config.prefetch <= 1024, "--prefetch ", config.prefetch,
+          " is not from 0 to 1024");
 }
 
 }  // namespace
@@ -51,13 +55,15 @@ struct Loader::Parts {
 
 StepBatch Loader::Parts::make(std::int64_t step) const {
   const index_t own = config.global_batch_size / config.dp_degree;
-  std::uint64_t sample = static_cast<std::uint64_t>(step - 1) * static_cast<std::uint64_t>(config.global_batch_size) +
-                         static_cast<std::uint64_t>(config.dp_rank * own);
+  std::uint64_t sample =
+      static_cast<std::uint64_t>(step - 1) * static_cast<std::uint64_t>(config.global_batch_size) +
+      static_cast<std::uint64_t>(config.dp_rank * own);
   StepBatch batch;
   for (index_t done = 0; done < own; done += config.microbatch_size) {
     std::vector<Example> rows;
     for (index_t b = 0; b < config.microbatch_size; ++b) rows.push_back(examples.at(sample++));
-    batch.microbatches.push_back(collate(rows, config.sequence_length, examples.pad_id(), config.objective));
+    batch.microbatches.push_back(
+        collate(rows, config.sequence_length, examples.pad_id(), config.objective));
   }
   return batch;
 }
@@ -141,7 +147,8 @@ struct ValidationLoader::Parts {
 
 ValidationLoader::ValidationLoader(const LoaderConfig& config, index_t sequences) {
   require(sequences >= 0, "--validation-sequences ", sequences, " is negative");
-  require(config.microbatch_size >= 1, "--microbatch-size ", config.microbatch_size, " is not positive");
+  require(config.microbatch_size >= 1, "--microbatch-size ", config.microbatch_size,
+          " is not positive");
   parts_.reset(new Parts{config, ValidationExamples(config, sequences)});
 }
 
@@ -154,7 +161,8 @@ index_t ValidationLoader::num_microbatches() const {
   return (num_samples() + together - 1) / together;
 }
 
-// Global microbatch m holds samples [m n d, (m + 1) n d); this rank's are the dp_rank-th n of them, as far as they exist.
+// Global microbatch m holds samples [m n d, (m + 1) n d); this rank's are the dp_rank-th n of them,
+// as far as they exist.
 Batch ValidationLoader::microbatch(index_t index) const {
   const LoaderConfig& config = parts_->config;
   const index_t size = config.microbatch_size;

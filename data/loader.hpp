@@ -1,5 +1,6 @@
-// From a global step number to this rank's microbatches: sampler + objective, one step ahead in a thread of its own.
-// Sees (dp rank, dp degree) as two ints. Everything is a function of (seed, global sample number): no state but the step.
+// From a global step number to this rank's microbatches: sampler + objective, one step ahead in a
+// thread of its own. Sees (dp rank, dp degree) as two ints. Everything is a function of (seed,
+// global sample number): no state but the step.
 #pragma once
 
 #include <memory>
@@ -30,10 +31,12 @@ struct LoaderConfig {
 
 class Loader {
  public:
-  explicit Loader(const LoaderConfig& config);  // opens the corpora; Error (refused) naming directory and file
+  explicit Loader(
+      const LoaderConfig& config);  // opens the corpora; Error (refused) naming directory and file
   ~Loader();
 
-  // The batch of `step` (1 is the first). Steps are asked for in order after the first call. Throws Error (failed) for damaged data.
+  // The batch of `step` (1 is the first). Steps are asked for in order after the first call. Throws
+  // Error (failed) for damaged data.
   StepBatch next(std::int64_t step);
   double wait_seconds() const;  // what the last next() waited for data
 
@@ -42,16 +45,19 @@ class Loader {
   std::unique_ptr<Parts> parts_;
 };
 
-// A fixed walk over a split for validation and eval: every token once, in storage order, non-overlapping windows (the last may
-// be shorter: padding with lengths), with masks and pairs from a fixed seed of their own: identical at every call and on every layout.
-// `sequences` limits it to the first n samples (0: all). Samples are dealt in global microbatches; this rank gets its part.
+// A fixed walk over a split for validation and eval: every token once, in storage order,
+// non-overlapping windows (the last may be shorter: padding with lengths), with masks and pairs
+// from a fixed seed of their own: identical at every call and on every layout. `sequences` limits
+// it to the first n samples (0: all). Samples are dealt in global microbatches; this rank gets its
+// part.
 class ValidationLoader {
  public:
   ValidationLoader(const LoaderConfig& config, index_t sequences);
   ~ValidationLoader();
 
   index_t num_samples() const;
-  // Microbatches of all ranks in order are num_microbatches() long, the same number on each dp rank; trailing ones may be empty (B = 0).
+  // Microbatches of all ranks in order are num_microbatches() long, the same number on each dp
+  // rank; trailing ones may be empty (B = 0).
   index_t num_microbatches() const;
   Batch microbatch(index_t index) const;
 
@@ -60,7 +66,8 @@ class ValidationLoader {
   std::unique_ptr<Parts> parts_;
 };
 
-// The vocabulary a model needs for this corpus and objective: the tokenizer's, plus a mask id when masking needs one it lacks.
+// The vocabulary a model needs for this corpus and objective: the tokenizer's, plus a mask id when
+// masking needs one it lacks.
 index_t required_vocab(const std::string& corpus_directory, Objective objective);
 
 }  // namespace lockstep

@@ -32,7 +32,8 @@ class Fields {
  public:
   Fields(const std::string& file, std::string place, const Json& object)
       : file_(file), place_(std::move(place)), object_(object) {
-    require(object.is_object(), file_, ": ", place_.empty() ? "the manifest" : place_, " is not an object");
+    require(object.is_object(), file_, ": ", place_.empty() ? "the manifest" : place_,
+            " is not an object");
   }
 
   const Json& at(const std::string& field) const {
@@ -42,7 +43,8 @@ class Fields {
   }
   std::uint64_t number(const std::string& field, std::uint64_t least, std::uint64_t most) const {
     const Json& value = at(field);
-    require(value.is_number_unsigned() && value.get<std::uint64_t>() >= least && value.get<std::uint64_t>() <= most,
+    require(value.is_number_unsigned() && value.get<std::uint64_t>() >= least &&
+                value.get<std::uint64_t>() <= most,
             name(field), " is ", shown(value), ", not an integer from ", least, " to ", most);
     return value.get<std::uint64_t>();
   }
@@ -63,15 +65,16 @@ class Fields {
   }
   std::string digest(const std::string& field) const {
     const std::string value = text(field);
-    require(value.size() == 64 && value.find_first_not_of("0123456789abcdef") == std::string::npos, name(field),
-            " is \"", value.substr(0, 80), "\", not a SHA-256 in 64 hexadecimal digits");
+    require(value.size() == 64 && value.find_first_not_of("0123456789abcdef") == std::string::npos,
+            name(field), " is \"", value.substr(0, 80),
+            "\", not a SHA-256 in 64 hexadecimal digits");
     return value;
   }
   // A name inside one directory: it must not lead out of the corpus.
   std::string file_name(const std::string& field) const {
     const std::string value = text(field);
-    require(!value.empty() && value != "." && value != ".." && value.find('/') == std::string::npos &&
-                value.find('\0') == std::string::npos,
+    require(!value.empty() && value != "." && value != ".." &&
+                value.find('/') == std::string::npos && value.find('\0') == std::string::npos,
             name(field), " is ", shown(at(field)), ", not a file name");
     return value;
   }
@@ -85,7 +88,9 @@ class Fields {
     return items;
   }
   Fields object(const std::string& field) const { return {file_, place_ + field + ".", at(field)}; }
-  std::string name(const std::string& field) const { return build_string(file_, ": ", place_, field); }
+  std::string name(const std::string& field) const {
+    return build_string(file_, ": ", place_, field);
+  }
   static std::string shown(const Json& value) {
     return value.dump(-1, ' ', true, Json::error_handler_t::replace).substr(0, 80);
   }
@@ -98,9 +103,12 @@ class Fields {
 
 Json optional_id(const std::optional<std::int32_t>& id) { return id ? Json(*id) : Json(nullptr); }
 
-std::optional<std::int32_t> read_id(const Fields& fields, const std::string& name, index_t vocab_size) {
+std::optional<std::int32_t> read_id(const Fields& fields,
+                                    const std::string& name,
+                                    index_t vocab_size) {
   if (fields.at(name).is_null()) return std::nullopt;
-  return static_cast<std::int32_t>(fields.number(name, 0, static_cast<std::uint64_t>(vocab_size) - 1));
+  return static_cast<std::int32_t>(
+      fields.number(name, 0, static_cast<std::uint64_t>(vocab_size) - 1));
 }
 
 void read_tokenizer(const Fields& fields, Manifest& manifest) {
@@ -122,9 +130,9 @@ void read_tokenizer(const Fields& fields, Manifest& manifest) {
   info.random_ids.second = static_cast<std::int32_t>(
       random.number("last", static_cast<std::uint64_t>(info.random_ids.first) + 1, vocab_size));
   for (const Fields& file : fields.list("files")) {
-    manifest.tokenizer_files.push_back({file.file_name("file"),
-                                        file.number("bytes", 0, std::numeric_limits<std::int64_t>::max()),
-                                        file.digest("sha256")});
+    manifest.tokenizer_files.push_back(
+        {file.file_name("file"), file.number("bytes", 0, std::numeric_limits<std::int64_t>::max()),
+         file.digest("sha256")});
   }
 }
 
@@ -142,19 +150,20 @@ void read_shards(const Fields& fields, const std::string& path, Manifest& manife
     entry.sentences = shard.number("sentences", 0, info.has_sentences ? most_shard_tokens : 0);
     entry.tokens = shard.number("tokens", 0, most_shard_tokens);
     require(seen.insert(entry.file).second, shard.name("file"), " names ", entry.file, " twice");
-    require(entry.split == "train" || entry.split == "validation", shard.name("split"), " is \"", entry.split,
-            "\", not train or validation");
+    require(entry.split == "train" || entry.split == "validation", shard.name("split"), " is \"",
+            entry.split, "\", not train or validation");
     require(manifest.shards.size() < most_shards, path, ": more than ", most_shards, " shards");
     documents += entry.documents;
     sentences += entry.sentences;
     tokens += entry.tokens;
     info.shards.push_back(entry.file);
-    if (info.splits.empty() || info.splits.back() != entry.split) info.splits.push_back(entry.split);
+    if (info.splits.empty() || info.splits.back() != entry.split)
+      info.splits.push_back(entry.split);
     manifest.shards.push_back(std::move(entry));
   }
   require(!manifest.shards.empty(), path, ": shards is empty: a corpus has at least one");
-  require(info.splits.size() == 1 || (info.splits.size() == 2 && info.splits.front() == "train"), path,
-          ": shards must list those of train before those of validation");
+  require(info.splits.size() == 1 || (info.splits.size() == 2 && info.splits.front() == "train"),
+          path, ": shards must list those of train before those of validation");
   require(documents == info.documents && sentences == info.sentences && tokens == info.tokens, path,
           ": documents, sentences and tokens are not the sums over its shards");
 }
@@ -162,7 +171,8 @@ void read_shards(const Fields& fields, const std::string& path, Manifest& manife
 // The part before the digest, after comparing the digest.
 std::string_view checked_body(const std::string& path, std::string_view text) {
   const std::size_t tail = digest_opening.size() + 64 + digest_closing.size();
-  const bool whole = text.size() > tail && text.substr(text.size() - digest_closing.size()) == digest_closing &&
+  const bool whole = text.size() > tail &&
+                     text.substr(text.size() - digest_closing.size()) == digest_closing &&
                      text.substr(text.size() - tail, digest_opening.size()) == digest_opening;
   require(whole, path, " is cut short or not the manifest of a corpus: build the corpus again");
   const std::string_view body = text.substr(0, text.size() - tail);
@@ -197,19 +207,24 @@ std::string Manifest::to_text() const {
   tokenizer["vocab_size"] = info.vocab_size;
   tokenizer["sha256"] = info.tokenizer_sha256;
   const SpecialIds& s = info.specials;
-  tokenizer["special_ids"] = {{"eod", optional_id(s.eod)}, {"pad", optional_id(s.pad)},
+  tokenizer["special_ids"] = {{"eod", optional_id(s.eod)},         {"pad", optional_id(s.pad)},
                               {"unknown", optional_id(s.unknown)}, {"cls", optional_id(s.cls)},
-                              {"sep", optional_id(s.sep)}, {"mask", optional_id(s.mask)}};
+                              {"sep", optional_id(s.sep)},         {"mask", optional_id(s.mask)}};
   tokenizer["random_ids"] = {{"first", info.random_ids.first}, {"last", info.random_ids.second}};
   tokenizer["files"] = Json::array();
   for (const FileEntry& file : tokenizer_files) {
-    tokenizer["files"].push_back({{"file", file.file}, {"bytes", file.bytes}, {"sha256", file.sha256}});
+    tokenizer["files"].push_back(
+        {{"file", file.file}, {"bytes", file.bytes}, {"sha256", file.sha256}});
   }
   root["shards"] = Json::array();
   for (const ShardEntry& shard : shards) {
-    root["shards"].push_back({{"file", shard.file}, {"split", shard.split}, {"bytes", shard.bytes},
-                              {"sha256", shard.sha256}, {"documents", shard.documents},
-                              {"sentences", shard.sentences}, {"tokens", shard.tokens}});
+    root["shards"].push_back({{"file", shard.file},
+                              {"split", shard.split},
+                              {"bytes", shard.bytes},
+                              {"sha256", shard.sha256},
+                              {"documents", shard.documents},
+                              {"sentences", shard.sentences},
+                              {"tokens", shard.tokens}});
   }
   // Inputs may have names that are not UTF-8: those bytes are replaced.
   std::string text = root.dump(2, ' ', false, Json::error_handler_t::replace);
@@ -243,11 +258,12 @@ Manifest read_manifest(const std::string& directory) {
   const Fields fields(path, "", root);
   info.directory = directory;
   info.format = fields.text("format");
-  require(info.format == Manifest::format, fields.name("format"), " is \"", info.format, "\", not \"",
-          Manifest::format, "\"");
+  require(info.format == Manifest::format, fields.name("format"), " is \"", info.format,
+          "\", not \"", Manifest::format, "\"");
   const std::uint64_t major = fields.number("format_major", 0, most_shard_tokens);
-  require(major == Manifest::format_major, fields.name("format_major"), " is ", major, ", this program reads ",
-          Manifest::format_major, ": build the corpus again with this program");
+  require(major == Manifest::format_major, fields.name("format_major"), " is ", major,
+          ", this program reads ", Manifest::format_major,
+          ": build the corpus again with this program");
   info.name = fields.text("name");
   manifest.uuid = fields.text("corpus_uuid");
   info.fingerprint = fields.digest("fingerprint");

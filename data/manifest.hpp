@@ -1,5 +1,6 @@
-// manifest.json of a corpus: written last, so that its presence means a complete corpus. It holds size and SHA-256 of every other
-// file and, in its last line, the SHA-256 of all its bytes before that line.
+// manifest.json of a corpus: written last, so that its presence means a complete corpus. It holds
+// size and SHA-256 of every other file and, in its last line, the SHA-256 of all its bytes before
+// that line.
 #pragma once
 
 #include <cstdint>
@@ -34,15 +35,16 @@ struct Manifest {
   bool eod_appended = false;
   std::uint64_t seed = 0;
   double validation_fraction = 0;
-  std::vector<std::string> sources;         // inputs as typed
-  std::vector<FileEntry> tokenizer_files;   // under tokenizer/
-  std::vector<ShardEntry> shards;           // train first, then validation; within a split in stored order
+  std::vector<std::string> sources;        // inputs as typed
+  std::vector<FileEntry> tokenizer_files;  // under tokenizer/
+  std::vector<ShardEntry> shards;  // train first, then validation; within a split in stored order
 
   std::string to_text() const;
   void write(const std::string& directory) const;
 };
 
-// Every field is checked: types, ranges, sums, names without a path. Error (refused) naming the file and the field.
+// Every field is checked: types, ranges, sums, names without a path. Error (refused) naming the
+// file and the field.
 Manifest read_manifest(const std::string& directory);
 
 // SHA-256 over the tokenizer's kind and files: equal tokenizers, equal digest.

@@ -1,15 +1,14 @@
 #include "data/mapped_file.hpp"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <fcntl.h>
 #include <mutex>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <utility>
 
 #include "core/error.hpp"
@@ -17,7 +16,8 @@
 namespace lockstep {
 namespace {
 
-// What the signal handler may look at: nodes are added, reused, never freed. begin == 0: not in use.
+// What the signal handler may look at: nodes are added, reused, never freed. begin == 0: not in
+// use.
 struct Registration {
   std::atomic<std::uintptr_t> begin{0};
   std::uint64_t size = 0;
@@ -45,7 +45,8 @@ extern "C" void on_bus_error(int number, siginfo_t* info, void*) {
     say(after, sizeof after - 1);
     _exit(1);
   }
-  signal(number, SIG_DFL);  // not ours: the access is repeated and ends the process as it would have
+  signal(number,
+         SIG_DFL);  // not ours: the access is repeated and ends the process as it would have
 }
 
 Registration* enrol(const std::byte* data, std::uint64_t size, const std::string& path) {

@@ -1,6 +1,7 @@
-// A keyed bijection of [0, n) in O(1) memory: a Feistel network over an unbalanced pair (left, right) of [0, a) x [0, b),
-// a = ceil(sqrt n), b = ceil(n / a). Values of [n, a b) walk on along their cycle; a b - n < a, so that is rare.
-// Eight rounds: with three the differences of neighbours are visibly not uniform.
+// A keyed bijection of [0, n) in O(1) memory: a Feistel network over an unbalanced pair (left,
+// right) of [0, a) x [0, b), a = ceil(sqrt n), b = ceil(n / a). Values of [n, a b) walk on along
+// their cycle; a b - n < a, so that is rare. Eight rounds: with three the differences of neighbours
+// are visibly not uniform.
 #pragma once
 
 #include <cmath>
@@ -40,13 +41,15 @@ class Permutation {
     }
     return left + a_ * right;
   }
-  // value + hash(other) modulo `modulus`: undone by subtraction, hence a bijection whatever the hash.
+  // value + hash(other) modulo `modulus`: undone by subtraction, hence a bijection whatever the
+  // hash.
   std::uint64_t shifted(std::uint64_t value,
                         std::uint64_t other,
                         std::uint64_t round,
                         std::uint64_t modulus) const {
     const std::uint64_t hash = mix(key_ + round, other);
-    const std::uint64_t shift = static_cast<std::uint64_t>((static_cast<Wide>(hash) * modulus) >> 64);
+    const std::uint64_t shift =
+        static_cast<std::uint64_t>((static_cast<Wide>(hash) * modulus) >> 64);
     return value >= modulus - shift ? value - (modulus - shift) : value + shift;
   }
 

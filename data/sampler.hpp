@@ -1,7 +1,8 @@
-// Which window of which corpus the global sample number g is: a pure function, O(shards) memory, any step at once.
-//   blend:  c = table[g % P], j = (g / P) * count[c] + rank[g % P]; exact ratios every P = 65536 samples
-//   epoch:  e = j / n_c, w = permutation keyed (seed, c, e) of j % n_c
-//   window: token off_e + k * stride of a shard; off_e moves the window borders from epoch to epoch
+// Which window of which corpus the global sample number g is: a pure function, O(shards) memory,
+// any step at once.
+//   blend:  c = table[g % P], j = (g / P) * count[c] + rank[g % P]; exact ratios every P = 65536
+//   samples epoch:  e = j / n_c, w = permutation keyed (seed, c, e) of j % n_c window: token off_e
+//   + k * stride of a shard; off_e moves the window borders from epoch to epoch
 #pragma once
 
 #include <cstdint>
@@ -11,8 +12,8 @@
 
 namespace lockstep {
 
-// A grid of windows over the shards of one corpus: `length` tokens each, one every `stride`, none across two shards. Every epoch has
-// the same number of windows, that of the largest offset.
+// A grid of windows over the shards of one corpus: `length` tokens each, one every `stride`, none
+// across two shards. Every epoch has the same number of windows, that of the largest offset.
 class WindowGrid {
  public:
   struct Place {
@@ -33,7 +34,8 @@ class WindowGrid {
   std::vector<std::uint64_t> firsts_{0};  // windows before each shard, then all
 };
 
-// Corpora mixed by weight. Entry t of the table is the corpus furthest behind its share: argmax of w_i * max(t, 1) - count_i.
+// Corpora mixed by weight. Entry t of the table is the corpus furthest behind its share: argmax of
+// w_i * max(t, 1) - count_i.
 class Blend {
  public:
   static constexpr std::uint64_t longest_period = 65536;
@@ -47,11 +49,13 @@ class Blend {
 
   Choice choose(std::uint64_t sample) const;
   std::uint64_t period() const { return table_.size(); }
-  std::uint64_t count(int corpus) const { return counts_[static_cast<std::size_t>(corpus)]; }  // in a period
+  std::uint64_t count(int corpus) const {
+    return counts_[static_cast<std::size_t>(corpus)];
+  }  // in a period
 
  private:
   std::vector<std::uint16_t> table_;
-  std::vector<std::uint32_t> ranks_;   // earlier entries of the same corpus
+  std::vector<std::uint32_t> ranks_;  // earlier entries of the same corpus
   std::vector<std::uint64_t> counts_;
 };
 

@@ -13,26 +13,32 @@ namespace {
 
 // Words whose full stop is not the end of a sentence, without it, sorted.
 constexpr std::array<std::string_view, 50> abbreviations = {
-    "Adm",  "Apr", "Aug",  "Bros", "Capt", "Cf",  "Co",  "Col",  "Corp", "Dec", "Dr",   "Esq", "Feb",
-    "Fig",  "Gen", "Gov",  "Hon",  "Inc",  "Jan", "Jr",  "Lt",   "Ltd",  "Maj", "Mar",  "Mr",  "Mrs",
-    "Ms",   "Mt",  "No",   "Nov",  "Oct",  "Ph",  "Prof", "Rep", "Rev",  "Sen", "Sept", "Sgt", "Sr",
-    "St",   "al",  "approx", "cf", "e.g",  "eq",  "etc", "fig",  "i.e",  "no",  "vs"};
+    "Adm", "Apr",    "Aug",  "Bros", "Capt", "Cf",  "Co",   "Col", "Corp", "Dec",
+    "Dr",  "Esq",    "Feb",  "Fig",  "Gen",  "Gov", "Hon",  "Inc", "Jan",  "Jr",
+    "Lt",  "Ltd",    "Maj",  "Mar",  "Mr",   "Mrs", "Ms",   "Mt",  "No",   "Nov",
+    "Oct", "Ph",     "Prof", "Rep",  "Rev",  "Sen", "Sept", "Sgt", "Sr",   "St",
+    "al",  "approx", "cf",   "e.g",  "eq",   "etc", "fig",  "i.e", "no",   "vs"};
 
-bool is_space(char32_t c) { return c == ' ' || (c >= 9 && c <= 13) || c == 0x85 || c == 0xA0 || c == 0x3000; }
+bool is_space(char32_t c) {
+  return c == ' ' || (c >= 9 && c <= 13) || c == 0x85 || c == 0xA0 || c == 0x3000;
+}
 bool is_line_end(char32_t c) { return c == '\n' || c == '\r' || c == 0x2028 || c == 0x2029; }
-// Ends a sentence where white space and a start follow: also the Devanagari danda, the Arabic full stop and question mark.
+// Ends a sentence where white space and a start follow: also the Devanagari danda, the Arabic full
+// stop and question mark.
 bool is_stop(char32_t c) {
-  return c == '.' || c == '!' || c == '?' || c == 0x2026 || c == 0x0964 || c == 0x061F || c == 0x06D4;
+  return c == '.' || c == '!' || c == '?' || c == 0x2026 || c == 0x0964 || c == 0x061F ||
+         c == 0x06D4;
 }
 // Ends a sentence whatever follows.
 bool is_full_stop(char32_t c) { return c == 0x3002 || c == 0xFF01 || c == 0xFF1F || c == 0xFF61; }
 bool is_closing(char32_t c) {
-  return c == '"' || c == '\'' || c == ')' || c == ']' || c == '}' || c == 0x2019 || c == 0x201D || c == 0xBB ||
-         c == 0x300D || c == 0x300F || c == 0xFF09;
+  return c == '"' || c == '\'' || c == ')' || c == ']' || c == '}' || c == 0x2019 || c == 0x201D ||
+         c == 0xBB || c == 0x300D || c == 0x300F || c == 0xFF09;
 }
 bool is_start(char32_t c) {
   if (c < 0x80) {
-    return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '"' || c == '\'' || c == '(' || c == '[';
+    return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '"' || c == '\'' || c == '(' ||
+           c == '[';
   }
   return u_islower(static_cast<UChar32>(c)) == 0;
 }
@@ -51,7 +57,8 @@ bool is_abbreviation(std::string_view text, std::size_t stop) {
   return std::binary_search(abbreviations.begin(), abbreviations.end(), word);
 }
 
-// Moves on while the predicate holds; returns the first code point for which it does not, or 0 at the end.
+// Moves on while the predicate holds; returns the first code point for which it does not, or 0 at
+// the end.
 template <typename Predicate>
 char32_t skip(std::string_view text, std::size_t& position, Predicate holds) {
   while (position < text.size()) {
@@ -63,7 +70,8 @@ char32_t skip(std::string_view text, std::size_t& position, Predicate holds) {
   return 0;
 }
 
-// After a stop that ends at `position`: is this the end of a sentence? Moves past further stops and closing marks.
+// After a stop that ends at `position`: is this the end of a sentence? Moves past further stops and
+// closing marks.
 bool ends_here(std::string_view text, std::size_t stop, std::size_t& position, char32_t mark) {
   skip(text, position, is_stop);
   const bool one_dot = mark == '.' && position == stop + 1;

@@ -1,12 +1,11 @@
 #include "data/shard.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
+#include <fcntl.h>
 #include <filesystem>
+#include <unistd.h>
 
 #include "core/durable_file.hpp"
 #include "core/error.hpp"
@@ -14,7 +13,9 @@
 namespace lockstep {
 namespace {
 
-std::uint64_t num_blocks(std::uint64_t bytes) { return (bytes + crc_block_bytes - 1) / crc_block_bytes; }
+std::uint64_t num_blocks(std::uint64_t bytes) {
+  return (bytes + crc_block_bytes - 1) / crc_block_bytes;
+}
 
 hdf5::Type type_of(Column column, std::uint64_t token_bytes) {
   if (column == Column::tokens) return token_bytes == 2 ? hdf5::Type::u16 : hdf5::Type::u32;
@@ -41,7 +42,8 @@ std::uint64_t largest(const std::byte* data, std::uint64_t count) {
   return most;
 }
 
-// HDF5 cannot be closed in order once the disk is full, so the room is asked for before it opens the file.
+// HDF5 cannot be closed in order once the disk is full, so the room is asked for before it opens
+// the file.
 void require_room(const std::string& path, std::uint64_t bytes) {
   const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (file < 0) fail("cannot create ", path, ": ", std::strerror(errno));
@@ -55,8 +57,8 @@ void require_room(const std::string& path, std::uint64_t bytes) {
 }  // namespace
 
 std::string name_of(Column column) {
-  constexpr std::array<const char*, num_columns> names = {"/tokens", "/doc_offsets", "/doc_ids", "/sent_offsets",
-                                                          "/doc_sents"};
+  constexpr std::array<const char*, num_columns> names = {"/tokens", "/doc_offsets", "/doc_ids",
+                                                          "/sent_offsets", "/doc_sents"};
   return names[static_cast<std::size_t>(column)];
 }
 
@@ -79,13 +81,19 @@ std::uint64_t column_length(Column column, const ShardEntry& entry) {
   return 0;
 }
 
-void add_to_fingerprint(Sha256& sha, const ShardEntry& entry, Column column, const std::vector<std::uint32_t>& crcs) {
-  const std::string about = build_string(entry.split, " ", name_of(column), " ", column_length(column, entry), "\n");
+void add_to_fingerprint(Sha256& sha,
+                        const ShardEntry& entry,
+                        Column column,
+                        const std::vector<std::uint32_t>& crcs) {
+  const std::string about =
+      build_string(entry.split, " ", name_of(column), " ", column_length(column, entry), "\n");
   sha.update(about.data(), about.size());
   if (!crcs.empty()) sha.update(crcs.data(), crcs.size() * sizeof(std::uint32_t));
 }
 
-ShardWriter::ShardWriter(const std::string& directory, const Manifest& manifest, const ShardEntry& entry)
+ShardWriter::ShardWriter(const std::string& directory,
+                         const Manifest& manifest,
+                         const ShardEntry& entry)
     : entry_(entry), path_(directory + "/" + entry.file) {
   constexpr std::uint64_t metadata_bytes = 64 * 1024;
   std::uint64_t bytes = metadata_bytes;
@@ -120,10 +128,11 @@ void ShardWriter::flush(Column column) {
   Open& open = at(column);
   if (open.block.empty()) return;
   const std::uint64_t count = open.block.size() / size_of(open.type);
-  if (open.written + count > open.length) fail(path_, ": more of ", name_of(column), " than announced");
+  if (open.written + count > open.length)
+    fail(path_, ": more of ", name_of(column), " than announced");
   open.crcs.push_back(crc32c(open.block.data(), open.block.size()));
-  file_->write(name_of(column), open.type, static_cast<index_t>(open.written), static_cast<index_t>(count),
-               open.block.data());
+  file_->write(name_of(column), open.type, static_cast<index_t>(open.written),
+               static_cast<index_t>(count), open.block.data());
   open.written += count;
   open.block.clear();
 }
@@ -139,8 +148,8 @@ ShardEntry ShardWriter::finish(const Manifest& manifest,
     if (open.written != open.length) {
       fail(path_, ": ", open.written, " of ", open.length, " elements of ", name_of(column));
     }
-    file_->write_all("/crc" + name_of(column), hdf5::Type::u32, {static_cast<index_t>(open.crcs.size())},
-                     open.crcs.data());
+    file_->write_all("/crc" + name_of(column), hdf5::Type::u32,
+                     {static_cast<index_t>(open.crcs.size())}, open.crcs.data());
     add_to_fingerprint(fingerprint, entry_, column, open.crcs);
   }
   const CorpusInfo& info = manifest.info;
@@ -172,7 +181,9 @@ ShardEntry ShardWriter::finish(const Manifest& manifest,
   return entry_;
 }
 
-ShardReader::ShardReader(const std::string& directory, const Manifest& manifest, const ShardEntry& entry)
+ShardReader::ShardReader(const std::string& directory,
+                         const Manifest& manifest,
+                         const ShardEntry& entry)
     : entry_(entry),
       has_sentences_(manifest.info.has_sentences),
       token_bytes_(manifest.token_bytes),
@@ -181,11 +192,12 @@ ShardReader::ShardReader(const std::string& directory, const Manifest& manifest,
   std::error_code error;
   const std::uint64_t bytes = std::filesystem::file_size(path, error);
   require(!error, "shard ", path, " cannot be read: ", error.message(), ": build the corpus again");
-  require(bytes == entry.bytes, "shard ", path, " has ", bytes, " bytes, its manifest says ", entry.bytes,
-          ": the file is damaged: build the corpus again");
+  require(bytes == entry.bytes, "shard ", path, " has ", bytes, " bytes, its manifest says ",
+          entry.bytes, ": the file is damaged: build the corpus again");
   const hdf5::Reader file(path);
-  require(file.has_attribute("corpus_uuid") && file.string_attribute("corpus_uuid") == manifest.uuid, "shard ", path,
-          " is of another corpus: its corpus_uuid is not the manifest's");
+  require(
+      file.has_attribute("corpus_uuid") && file.string_attribute("corpus_uuid") == manifest.uuid,
+      "shard ", path, " is of another corpus: its corpus_uuid is not the manifest's");
   file_ = MappedFile(path);
   for (Column column : all_columns) {
     if (!is_sentence_column(column) || has_sentences_) locate(file, column);
@@ -196,12 +208,14 @@ void ShardReader::locate(const hdf5::Reader& file, Column column) {
   const auto find = [&](const std::string& name, std::uint64_t item_bytes, std::uint64_t length) {
     require(file.has(name), path(), " has no dataset ", name, ": build the corpus again");
     const hdf5::Dataset found = file.dataset(name);
-    require(!found.is_float && !found.is_signed && found.item_bytes == item_bytes && found.shape.size() == 1 &&
-                static_cast<std::uint64_t>(found.shape[0]) == length,
-            path(), ": dataset ", name, " is not ", length, " unsigned integers of ", item_bytes, " bytes");
+    require(!found.is_float && !found.is_signed && found.item_bytes == item_bytes &&
+                found.shape.size() == 1 && static_cast<std::uint64_t>(found.shape[0]) == length,
+            path(), ": dataset ", name, " is not ", length, " unsigned integers of ", item_bytes,
+            " bytes");
     const std::uint64_t bytes = item_bytes * length;
-    require(length == 0 || (found.offset > 0 && bytes <= file_.size() && found.offset <= file_.size() - bytes), path(),
-            ": dataset ", name, " does not lie in the file as one piece");
+    require(length == 0 ||
+                (found.offset > 0 && bytes <= file_.size() && found.offset <= file_.size() - bytes),
+            path(), ": dataset ", name, " does not lie in the file as one piece");
     return file_.data() + found.offset;
   };
   Mapped& mapped = columns_[static_cast<std::size_t>(column)];
@@ -242,11 +256,11 @@ void ShardReader::check_ids(const Mapped& tokens, std::uint64_t block) const {
   const std::uint64_t first = block * crc_block_bytes / tokens.item_bytes;
   const std::uint64_t count = std::min(crc_block_bytes / tokens.item_bytes, tokens.length - first);
   const std::byte* data = tokens.data + first * tokens.item_bytes;
-  const std::uint64_t most =
-      tokens.item_bytes == 2 ? largest<std::uint16_t>(data, count) : largest<std::uint32_t>(data, count);
+  const std::uint64_t most = tokens.item_bytes == 2 ? largest<std::uint16_t>(data, count)
+                                                    : largest<std::uint32_t>(data, count);
   if (most >= vocab_size_) {
-    fail("shard ", path(), ": block ", block, " of dataset /tokens holds id ", most, ", the vocabulary has ",
-         vocab_size_);
+    fail("shard ", path(), ": block ", block, " of dataset /tokens holds id ", most,
+         ", the vocabulary has ", vocab_size_);
   }
 }
 
@@ -281,7 +295,8 @@ std::uint64_t ShardReader::last_at_most(Column column, std::uint64_t value) cons
 
 std::vector<std::uint32_t> ShardReader::crcs(Column column) const {
   std::vector<std::uint32_t> table;
-  for (std::uint64_t i = 0; i < at(column).checked.size(); ++i) table.push_back(load<std::uint32_t>(at(column).crcs, i));
+  for (std::uint64_t i = 0; i < at(column).checked.size(); ++i)
+    table.push_back(load<std::uint32_t>(at(column).crcs, i));
   return table;
 }
 
@@ -290,11 +305,13 @@ void ShardReader::check_ascending(Column column, std::uint64_t last) const {
   for (std::uint64_t i = 0; i < at(column).length; ++i) {
     const std::uint32_t value = u32(column, i);
     if (value < before || (i == 0 && value != 0 && column != Column::sent_offsets)) {
-      fail("shard ", path(), ": element ", i, " of dataset ", name_of(column), " is ", value, " after ", before);
+      fail("shard ", path(), ": element ", i, " of dataset ", name_of(column), " is ", value,
+           " after ", before);
     }
     before = value;
   }
-  if (before != last) fail("shard ", path(), ": dataset ", name_of(column), " ends with ", before, ", not ", last);
+  if (before != last)
+    fail("shard ", path(), ": dataset ", name_of(column), " ends with ", before, ", not ", last);
 }
 
 void ShardReader::check_all() const {

@@ -1,7 +1,9 @@
-// One shard: an HDF5 file of contiguous little-endian datasets, each with a table of CRC-32C, one per MiB.
+// One shard: an HDF5 file of contiguous little-endian datasets, each with a table of CRC-32C, one
+// per MiB.
 //   /tokens u16|u32 (T)   /doc_offsets u32 (D+1)   /doc_ids u64 (D)   and with sentences
 //   /sent_offsets u32 (Q+1)   /doc_sents u32 (D+1)   /crc/<name> u32 (ceil(bytes / 1 MiB))
-// The reader asks HDF5 once where the datasets lie; after that there is only memory. Reading is thread-safe.
+// The reader asks HDF5 once where the datasets lie; after that there is only memory. Reading is
+// thread-safe.
 #pragma once
 
 #include <array>
@@ -23,25 +25,33 @@ constexpr std::uint64_t crc_block_bytes = std::uint64_t{1} << 20;
 
 enum class Column { tokens, doc_offsets, doc_ids, sent_offsets, doc_sents };
 constexpr int num_columns = 5;
-constexpr std::array<Column, num_columns> all_columns = {Column::tokens, Column::doc_offsets, Column::doc_ids,
-                                                         Column::sent_offsets, Column::doc_sents};
+constexpr std::array<Column, num_columns> all_columns = {
+    Column::tokens, Column::doc_offsets, Column::doc_ids, Column::sent_offsets, Column::doc_sents};
 std::string name_of(Column column);  // "/tokens"
 // Elements of a column in a shard of so many documents, sentences and tokens.
 std::uint64_t column_length(Column column, const ShardEntry& entry);
 bool is_sentence_column(Column column);
 
-// Fed with the shards in manifest order, this is the corpus fingerprint: counts and CRC tables, not file names.
-void add_to_fingerprint(Sha256& sha, const ShardEntry& entry, Column column, const std::vector<std::uint32_t>& crcs);
+// Fed with the shards in manifest order, this is the corpus fingerprint: counts and CRC tables, not
+// file names.
+void add_to_fingerprint(Sha256& sha,
+                        const ShardEntry& entry,
+                        Column column,
+                        const std::vector<std::uint32_t>& crcs);
 
 // Writes path + ".tmp" column by column, in any interleaving, with one MiB of memory a column.
 class ShardWriter {
  public:
-  // entry: file, split and counts are known before the first token. Fails at once when the disk has no room for it.
+  // entry: file, split and counts are known before the first token. Fails at once when the disk has
+  // no room for it.
   ShardWriter(const std::string& directory, const Manifest& manifest, const ShardEntry& entry);
 
   void append(Column column, const void* values, std::uint64_t count);
   // Checks that all columns are full; closes, fsyncs, renames. Fills in bytes and sha256.
-  ShardEntry finish(const Manifest& manifest, std::uint64_t index, std::uint64_t shard_count, Sha256& fingerprint);
+  ShardEntry finish(const Manifest& manifest,
+                    std::uint64_t index,
+                    std::uint64_t shard_count,
+                    Sha256& fingerprint);
 
  private:
   struct Open {

@@ -1,20 +1,19 @@
 #include "data/tokenise.hpp"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <fcntl.h>
 #include <limits>
 #include <memory>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <thread>
+#include <unistd.h>
 
 #include "core/error.hpp"
 #include "core/random.hpp"
@@ -88,7 +87,10 @@ Paths paths_of(const std::string& scratch, std::size_t worker) {
 // One worker's documents [first, last).
 class Worker {
  public:
-  Worker(const Documents& documents, const Tokenizer& tokenizer, const TokeniseOptions& options, const Paths& paths)
+  Worker(const Documents& documents,
+         const Tokenizer& tokenizer,
+         const TokeniseOptions& options,
+         const Paths& paths)
       : documents_(documents),
         tokenizer_(tokenizer),
         options_(options),
@@ -165,8 +167,8 @@ class Worker {
 class Processes {
  public:
   explicit Processes(std::size_t count) : count_(count) {
-    void* memory =
-        mmap(nullptr, count * sizeof(Report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void* memory = mmap(nullptr, count * sizeof(Report), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) fail("cannot share memory with workers: ", std::strerror(errno));
     reports_ = static_cast<Report*>(memory);
     for (std::size_t i = 0; i < count; ++i) new (reports_ + i) Report;
@@ -187,7 +189,9 @@ class Processes {
     Report& report = reports_[children_.size()];
     const pid_t parent = getpid();
     const pid_t child = fork();
-    if (child < 0) fail("cannot start worker ", children_.size(), " of --jobs ", count_, ": ", std::strerror(errno));
+    if (child < 0)
+      fail("cannot start worker ", children_.size(), " of --jobs ", count_, ": ",
+           std::strerror(errno));
     if (child > 0) {
       children_.push_back(child);
       return;
@@ -229,8 +233,10 @@ class Processes {
     children_[i] = 0;
     const int code = reports_[i].error_code.load();
     if (code != 0) throw Error(reports_[i].message, static_cast<ExitCode>(code));
-    if (WIFSIGNALED(status)) fail("worker ", i, " of --jobs ", count_, " was ended by signal ", WTERMSIG(status));
-    if (WEXITSTATUS(status) != 0) fail("worker ", i, " of --jobs ", count_, " ended with ", WEXITSTATUS(status));
+    if (WIFSIGNALED(status))
+      fail("worker ", i, " of --jobs ", count_, " was ended by signal ", WTERMSIG(status));
+    if (WEXITSTATUS(status) != 0)
+      fail("worker ", i, " of --jobs ", count_, " ended with ", WEXITSTATUS(status));
     return true;
   }
   void tell(const TokeniseProgress& progress) const {
@@ -272,13 +278,14 @@ TokenisedDocuments::TokenisedDocuments(const Documents& documents,
   if (workers == 1) {
     std::uint64_t bytes = 0, done = 0;
     auto told = Clock::now();
-    Worker(documents, tokenizer, options, paths_of(scratch, 0)).run(0, documents.count(), [&](std::uint64_t size) {
-      bytes += size;
-      ++done;
-      if (!progress || Clock::now() - told < progress_interval) return;
-      told = Clock::now();
-      progress(bytes, done);
-    });
+    Worker(documents, tokenizer, options, paths_of(scratch, 0))
+        .run(0, documents.count(), [&](std::uint64_t size) {
+          bytes += size;
+          ++done;
+          if (!progress || Clock::now() - told < progress_interval) return;
+          told = Clock::now();
+          progress(bytes, done);
+        });
   } else {
     Processes processes(workers);
     for (std::size_t i = 0; i < workers; ++i) {
@@ -317,7 +324,8 @@ const std::byte* TokenisedDocuments::tokens(std::uint64_t document) const {
 }
 
 const std::byte* TokenisedDocuments::sentence_starts(std::uint64_t document) const {
-  return sentences_[worker_of(document)].data() + row(document).sentence_begin * sizeof(std::uint32_t);
+  return sentences_[worker_of(document)].data() +
+         row(document).sentence_begin * sizeof(std::uint32_t);
 }
 
 }  // namespace lockstep

@@ -1,5 +1,5 @@
-// Documents to ids: worker processes write them to scratch files, in input order; the corpus is assembled from there in stored
-// order. Nothing of a document depends on the number of workers.
+// Documents to ids: worker processes write them to scratch files, in input order; the corpus is
+// assembled from there in stored order. Nothing of a document depends on the number of workers.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@ namespace lockstep {
 
 // A row of a scratch index.
 struct TokenisedDocument {
-  std::uint64_t id = 0;              // hash of the text
-  std::uint64_t token_begin = 0;     // in the scratch file of its worker
+  std::uint64_t id = 0;           // hash of the text
+  std::uint64_t token_begin = 0;  // in the scratch file of its worker
   std::uint64_t sentence_begin = 0;
   std::uint32_t tokens = 0, sentences = 0;
 };
@@ -42,7 +42,8 @@ class TokenisedDocuments {
 
   std::uint64_t count() const { return firsts_.back(); }
   TokenisedDocument row(std::uint64_t document) const;
-  // The document's tokens as written, and the starts of its sentences (u32, counted from the document's first token).
+  // The document's tokens as written, and the starts of its sentences (u32, counted from the
+  // document's first token).
   const std::byte* tokens(std::uint64_t document) const;
   const std::byte* sentence_starts(std::uint64_t document) const;
 

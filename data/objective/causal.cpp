@@ -4,7 +4,11 @@
 
 namespace lockstep {
 
-Example causal_example(const Corpus& corpus, int shard, index_t first, index_t count, std::int64_t sample) {
+Example causal_example(const Corpus& corpus,
+                       int shard,
+                       index_t first,
+                       index_t count,
+                       std::int64_t sample) {
   Example example;
   example.sample = sample;
   example.tokens.resize(static_cast<std::size_t>(count) + 1);

@@ -1,5 +1,5 @@
-// The random numbers of one sample for one purpose: Philox with key (seed, purpose) and counter (sample, draw). Independent of
-// rank, thread, prefetch order and of what other purposes drew.
+// The random numbers of one sample for one purpose: Philox with key (seed, purpose) and counter
+// (sample, draw). Independent of rank, thread, prefetch order and of what other purposes drew.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,9 @@ class Draws {
       : key_(philox_key(seed, hash_name(purpose))), sample_(sample) {}
 
   std::uint64_t operator()() {
-    const PhiloxCounter values = philox({static_cast<std::uint32_t>(sample_), static_cast<std::uint32_t>(sample_ >> 32),
-                                         draw_++, 0}, key_);
+    const PhiloxCounter values = philox({static_cast<std::uint32_t>(sample_),
+                                         static_cast<std::uint32_t>(sample_ >> 32), draw_++, 0},
+                                        key_);
     return std::uint64_t{values[0]} | (std::uint64_t{values[1]} << 32);
   }
   std::uint64_t below(std::uint64_t n) { return uniform_below(n, *this); }

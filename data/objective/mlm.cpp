@@ -17,14 +17,17 @@ bool is_wrapped(const CorpusInfo& info) { return info.specials.cls && info.speci
 }  // namespace
 
 MaskRule mask_rule(const CorpusInfo& info, double probability, std::uint64_t seed) {
-  return {probability, seed, info.specials.mask.value_or(static_cast<std::int32_t>(info.vocab_size)),
+  return {probability, seed,
+          info.specials.mask.value_or(static_cast<std::int32_t>(info.vocab_size)),
           info.random_ids.first, info.random_ids.second};
 }
 
 void mask_tokens(Example& example, std::vector<std::int32_t> candidates, const MaskRule& rule) {
   // nearbyint rounds half to even, as Python's round.
-  const double wanted = std::nearbyint(static_cast<double>(example.tokens.size()) * rule.probability);
-  const std::size_t count = std::min(candidates.size(), static_cast<std::size_t>(std::max(wanted, 1.0)));
+  const double wanted =
+      std::nearbyint(static_cast<double>(example.tokens.size()) * rule.probability);
+  const std::size_t count =
+      std::min(candidates.size(), static_cast<std::size_t>(std::max(wanted, 1.0)));
   const auto sample = static_cast<std::uint64_t>(example.sample);
 
   Draws position(rule.seed, "mask position", sample);
@@ -51,7 +54,12 @@ void mask_tokens(Example& example, std::vector<std::int32_t> candidates, const M
 
 index_t mlm_text_length(const CorpusInfo& info, index_t T) { return is_wrapped(info) ? T - 2 : T; }
 
-Example mlm_example(const Corpus& corpus, int shard, index_t first, index_t count, std::int64_t sample, const MaskRule& rule) {
+Example mlm_example(const Corpus& corpus,
+                    int shard,
+                    index_t first,
+                    index_t count,
+                    std::int64_t sample,
+                    const MaskRule& rule) {
   const CorpusInfo& info = corpus.info();
   const std::size_t before = is_wrapped(info) ? 1 : 0;
   Example example;

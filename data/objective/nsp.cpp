@@ -13,20 +13,27 @@ constexpr std::uint64_t tenth = 429496730u;
 
 }  // namespace
 
-NspObjective::NspObjective(const Corpus& corpus, const NspRule& rule) : corpus_(corpus), rule_(rule) {
+NspObjective::NspObjective(const Corpus& corpus, const NspRule& rule)
+    : corpus_(corpus), rule_(rule) {
   const CorpusInfo& info = corpus.info();
-  constexpr const char* cure = ": build it with `corpus build --sentences` and a WordPiece tokenizer, or take --objective mlm";
-  require(info.has_sentences, "corpus ", info.directory, " has no sentences, --objective mlm-nsp needs them", cure);
-  require(info.specials.cls && info.specials.sep && info.specials.mask, "corpus ", info.directory, ": its ",
-          info.tokenizer_kind, " vocabulary lacks [CLS], [SEP] or [MASK], --objective mlm-nsp needs them", cure);
-  require(rule.T >= 8, "--sequence-length ", rule.T, " is too short for two sentences: take at least 8");
+  constexpr const char* cure =
+      ": build it with `corpus build --sentences` and a WordPiece tokenizer, or take --objective "
+      "mlm";
+  require(info.has_sentences, "corpus ", info.directory,
+          " has no sentences, --objective mlm-nsp needs them", cure);
+  require(info.specials.cls && info.specials.sep && info.specials.mask, "corpus ", info.directory,
+          ": its ", info.tokenizer_kind,
+          " vocabulary lacks [CLS], [SEP] or [MASK], --objective mlm-nsp needs them", cure);
+  require(rule.T >= 8, "--sequence-length ", rule.T,
+          " is too short for two sentences: take at least 8");
   for (int shard = 0; shard < corpus.num_shards(); ++shard) {
     firsts_.push_back(firsts_.back() + corpus.shard_documents(shard));
   }
 }
 
 index_t NspObjective::text_end(int shard, index_t document) const {
-  const index_t begin = corpus_.document_begin(shard, document), end = corpus_.document_end(shard, document);
+  const index_t begin = corpus_.document_begin(shard, document),
+                end = corpus_.document_end(shard, document);
   return end - (corpus_.eod_appended() && end > begin ? 1 : 0);
 }
 
@@ -43,8 +50,12 @@ index_t NspObjective::target_length(std::uint64_t sample) const {
   return 2 + static_cast<index_t>(draws.below(static_cast<std::uint64_t>(longest - 1)));
 }
 
-// Uniform over the documents of the split that are not `own` and have sentences; gives up after ten empty ones.
-bool NspObjective::random_document(std::uint64_t sample, index_t own, int& shard, index_t& document) const {
+// Uniform over the documents of the split that are not `own` and have sentences; gives up after ten
+// empty ones.
+bool NspObjective::random_document(std::uint64_t sample,
+                                   index_t own,
+                                   int& shard,
+                                   index_t& document) const {
   constexpr int tries = 10;
   const index_t others = firsts_.back() - 1;
   if (others == 0) return false;
@@ -61,7 +72,10 @@ bool NspObjective::random_document(std::uint64_t sample, index_t own, int& shard
 }
 
 // B from another document: from a random sentence on, whole sentences until `room` is filled.
-bool NspObjective::take_random(NspPair& pair, index_t own, index_t room, std::uint64_t sample) const {
+bool NspObjective::take_random(NspPair& pair,
+                               index_t own,
+                               index_t room,
+                               std::uint64_t sample) const {
   int shard = 0;
   index_t document = 0;
   if (!random_document(sample, own, shard, document)) return false;
@@ -77,7 +91,10 @@ bool NspObjective::take_random(NspPair& pair, index_t own, index_t room, std::ui
   return true;
 }
 
-NspPair NspObjective::pair(int shard, index_t document, index_t sentence, std::uint64_t sample) const {
+NspPair NspObjective::pair(int shard,
+                           index_t document,
+                           index_t sentence,
+                           std::uint64_t sample) const {
   const index_t sentences = corpus_.num_sentences(shard, document);
   const index_t target = target_length(sample);
   const index_t begin = boundary(shard, document, sentence);
@@ -86,7 +103,8 @@ NspPair NspObjective::pair(int shard, index_t document, index_t sentence, std::u
 
   Draws draws(rule_.seed, "nsp pair", sample);
   const index_t taken = last - sentence;
-  const index_t of_a = taken == 1 ? 1 : 1 + static_cast<index_t>(draws.below(static_cast<std::uint64_t>(taken - 1)));
+  const index_t of_a =
+      taken == 1 ? 1 : 1 + static_cast<index_t>(draws.below(static_cast<std::uint64_t>(taken - 1)));
   const bool wants_random = draws.chance(half) || taken == 1;
   NspPair pair;
   pair.a = {shard, begin, boundary(shard, document, sentence + of_a)};
@@ -121,7 +139,11 @@ void NspObjective::truncate(NspPair& pair, std::uint64_t sample) const {
   }
 }
 
-Example NspObjective::example(int shard, index_t document, index_t sentence, std::int64_t sample, const MaskRule& mask) const {
+Example NspObjective::example(int shard,
+                              index_t document,
+                              index_t sentence,
+                              std::int64_t sample,
+                              const MaskRule& mask) const {
   const auto number = static_cast<std::uint64_t>(sample);
   NspPair chosen = pair(shard, document, sentence, number);
   truncate(chosen, number);
@@ -134,13 +156,14 @@ Example NspObjective::example(int shard, index_t document, index_t sentence, std
   example.tokens.push_back(*ids.cls);
   for (const Span& span : {chosen.a, chosen.b}) {
     if (span.size() < 0) {
-      fail("corpus ", corpus_.info().directory, ": the sentences of document ", document, " in shard ", shard,
-           " are not in order: build the corpus again");
+      fail("corpus ", corpus_.info().directory, ": the sentences of document ", document,
+           " in shard ", shard, " are not in order: build the corpus again");
     }
     const std::size_t begin = example.tokens.size();
     example.tokens.resize(begin + static_cast<std::size_t>(span.size()));
     corpus_.read(span.shard, span.begin, span.size(), example.tokens.data() + begin);
-    for (std::size_t i = begin; i < example.tokens.size(); ++i) candidates.push_back(static_cast<std::int32_t>(i));
+    for (std::size_t i = begin; i < example.tokens.size(); ++i)
+      candidates.push_back(static_cast<std::int32_t>(i));
     example.tokens.push_back(*ids.sep);
     example.segments.resize(example.tokens.size(), example.segments.empty() ? 0 : 1);
   }
@@ -148,7 +171,10 @@ Example NspObjective::example(int shard, index_t document, index_t sentence, std
   return example;
 }
 
-Example NspObjective::example_from(int shard, index_t token, std::int64_t sample, const MaskRule& mask) const {
+Example NspObjective::example_from(int shard,
+                                   index_t token,
+                                   std::int64_t sample,
+                                   const MaskRule& mask) const {
   index_t found = corpus_.sentence_from(shard, token);
   if (found == corpus_.shard_sentences(shard)) found = 0;
   const auto [document, sentence] = corpus_.document_of_sentence(shard, found);

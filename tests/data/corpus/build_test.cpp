@@ -1,13 +1,13 @@
 // Every input form, jobs and shards: what goes in comes out again.
-#include <sys/wait.h>
-#include <unistd.h>
-#include <zlib.h>
-
 #include <algorithm>
 #include <csignal>
 #include <fstream>
 #include <functional>
 #include <set>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <zlib.h>
 
 #include "core/hdf5.hpp"
 #include "data/corpus.hpp"
@@ -28,7 +28,9 @@ class CorpusBuildTest : public Scratch {
     std::sort(documents.begin(), documents.end());
     return documents;
   }
-  std::vector<std::string> built(DocumentRule rule, const std::vector<std::string>& inputs, bool sentences = false) {
+  std::vector<std::string> built(DocumentRule rule,
+                                 const std::vector<std::string>& inputs,
+                                 bool sentences = false) {
     CorpusBuild build = build_of("corpus" + std::to_string(number_++), inputs);
     build.documents = rule;
     build.sentences = sentences;
@@ -87,8 +89,9 @@ TEST_F(CorpusBuildTest, ReadsJsonLinesAlsoCompressed) {
 }
 
 TEST_F(CorpusBuildTest, ReadsWikiExtractorFiles) {
-  const std::string file =
-      write("wiki_00", "<doc id=\"1\" title=\"T\">\nT\n\nText.\n</doc>\n<doc id=\"2\">\n</doc>\n<doc id=\"3\">\nU\n</doc>\n");
+  const std::string file = write("wiki_00",
+                                 "<doc id=\"1\" title=\"T\">\nT\n\nText.\n</doc>\n<doc "
+                                 "id=\"2\">\n</doc>\n<doc id=\"3\">\nU\n</doc>\n");
 
   EXPECT_EQ(built(DocumentRule::wiki, {file}), (Texts{"", "T\n\nText.", "U"}));
   EXPECT_EQ(built(DocumentRule::automatic, {file}), (Texts{"", "T\n\nText.", "U"}));
@@ -106,7 +109,8 @@ TEST_F(CorpusBuildTest, RefusesBadInputs) {
   EXPECT_HAS(refused(DocumentRule::file, path("nothing.txt")), "nothing.txt");
   EXPECT_HAS(refused(DocumentRule::file, write("empty.txt", "")), "empty.txt");
   EXPECT_HAS(refused(DocumentRule::blank_line, write("blank.txt", "\n \n")), "blank.txt");
-  EXPECT_HAS(refused(DocumentRule::jsonl, write("x.jsonl", "{\"text\":\"a\"}\n{\"text\":")), "x.jsonl line 2");
+  EXPECT_HAS(refused(DocumentRule::jsonl, write("x.jsonl", "{\"text\":\"a\"}\n{\"text\":")),
+             "x.jsonl line 2");
   EXPECT_HAS(refused(DocumentRule::jsonl, write("y.jsonl", "{\"body\":\"a\"}\n")), "--json-key");
   EXPECT_HAS(refused(DocumentRule::jsonl, write("z.jsonl", "[1]\n")), "z.jsonl line 1");
   EXPECT_HAS(refused(DocumentRule::wiki, write("w1", "text")), "w1");
@@ -121,16 +125,20 @@ TEST_F(CorpusBuildTest, RefusesACutGzip) {
   gzclose(packed);
   fs::resize_file(path("a.gz"), fs::file_size(path("a.gz")) / 2);
 
-  EXPECT_HAS(message_of([&] { build_corpus(build_of("out", {path("a.gz")}), {}); }, ExitCode::refused), "a.gz");
+  EXPECT_HAS(
+      message_of([&] { build_corpus(build_of("out", {path("a.gz")}), {}); }, ExitCode::refused),
+      "a.gz");
 }
 
 TEST_F(CorpusBuildTest, RefusesAnOccupiedOutputAndLeavesItAlone) {
   const std::string input = write("a.txt", "text");
   write("out/precious", "x");
 
-  EXPECT_HAS(message_of([&] { build_corpus(build_of("out", {input}), {}); }, ExitCode::refused), "out");
+  EXPECT_HAS(message_of([&] { build_corpus(build_of("out", {input}), {}); }, ExitCode::refused),
+             "out");
   EXPECT_TRUE(fs::exists(path("out/precious")));
-  EXPECT_HAS(message_of([&] { build_corpus(build_of("a.txt", {input}), {}); }, ExitCode::refused), "a.txt");
+  EXPECT_HAS(message_of([&] { build_corpus(build_of("a.txt", {input}), {}); }, ExitCode::refused),
+             "a.txt");
 }
 
 TEST_F(CorpusBuildTest, DoesNotDependOnJobs) {
@@ -151,8 +159,11 @@ TEST_F(CorpusBuildTest, DoesNotDependOnJobs) {
     fingerprints.insert(info.fingerprint);
     EXPECT_GT(info.shards.size(), 3u);
     EXPECT_EQ(info.splits, (Texts{"train", "validation"}));
-    for (const std::string& shard : info.shards) EXPECT_TRUE(fs::exists(build.output + "/" + shard));
-    EXPECT_EQ(Corpus(build.output, "train").num_documents() + Corpus(build.output, "validation").num_documents(), 400u);
+    for (const std::string& shard : info.shards)
+      EXPECT_TRUE(fs::exists(build.output + "/" + shard));
+    EXPECT_EQ(Corpus(build.output, "train").num_documents() +
+                  Corpus(build.output, "validation").num_documents(),
+              400u);
     verify_corpus(build.output);
   }
   EXPECT_EQ(fingerprints.size(), 1u);
@@ -181,7 +192,8 @@ TEST_F(CorpusBuildTest, StoresSentencesOfTheirOwnTokens) {
   for (index_t d = 0; d < 2; ++d) {
     for (index_t s = 0; s < corpus.num_sentences(0, d); ++s) {
       const index_t begin = corpus.sentence_begin(0, d, s);
-      const index_t end = s + 1 < corpus.num_sentences(0, d) ? corpus.sentence_begin(0, d, s + 1) : corpus.document_end(0, d);
+      const index_t end = s + 1 < corpus.num_sentences(0, d) ? corpus.sentence_begin(0, d, s + 1)
+                                                             : corpus.document_end(0, d);
       std::vector<std::int32_t> ids(static_cast<std::size_t>(end - begin));
       corpus.read(0, begin, end - begin, ids.data());
       std::string text;
@@ -204,7 +216,8 @@ TEST_F(CorpusBuildTest, KeepsADocumentInItsSplitWhenOthersAreAdded) {
     const Corpus corpus(build.output, "validation");
     std::set<std::string> texts;
     const std::uint64_t train = read_corpus_info(build.output).documents - corpus.num_documents();
-    for (std::uint64_t i = 0; i < corpus.num_documents(); ++i) texts.insert(show_document(build.output, train + i));
+    for (std::uint64_t i = 0; i < corpus.num_documents(); ++i)
+      texts.insert(show_document(build.output, train + i));
     return texts;
   };
 
@@ -218,7 +231,8 @@ TEST_F(CorpusBuildTest, RefusesASplitWithoutDocuments) {
   CorpusBuild build = build_of("out", {write("a.txt", "one document")});
   build.validation_fraction = 0.1;
 
-  EXPECT_HAS(message_of([&] { build_corpus(build, {}); }, ExitCode::refused), "--validation-fraction");
+  EXPECT_HAS(message_of([&] { build_corpus(build, {}); }, ExitCode::refused),
+             "--validation-fraction");
 }
 
 TEST_F(CorpusBuildTest, LeavesNoManifestWhenKilled) {
@@ -237,7 +251,8 @@ TEST_F(CorpusBuildTest, LeavesNoManifestWhenKilled) {
 
   EXPECT_TRUE(WIFSIGNALED(status));
   EXPECT_FALSE(fs::exists(build.output + "/manifest.json"));
-  EXPECT_HAS(message_of([&] { read_corpus_info(build.output); }, ExitCode::refused), "manifest.json");
+  EXPECT_HAS(message_of([&] { read_corpus_info(build.output); }, ExitCode::refused),
+             "manifest.json");
 }
 
 // A vocabulary above 65536 needs u32 tokens.

@@ -1,9 +1,9 @@
-// Damaged and hostile corpora: every changed byte is found, and named; nothing is read outside of the files.
-#include <unistd.h>
-
+// Damaged and hostile corpora: every changed byte is found, and named; nothing is read outside of
+// the files.
 #include <csignal>
 #include <functional>
 #include <sstream>
+#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
@@ -52,7 +52,8 @@ class DamagedCorpus : public Scratch {
     text.resize(text.size() - 2);
     Sha256 sha;
     sha.update(text.data(), text.size());
-    std::ofstream(corpus + "/manifest.json") << text << ",\n  \"manifest_sha256\": \"" << sha.hex() << "\"\n}\n";
+    std::ofstream(corpus + "/manifest.json")
+        << text << ",\n  \"manifest_sha256\": \"" << sha.hex() << "\"\n}\n";
   }
   static void read_everything(const std::string& directory) {
     const Corpus corpus(directory, "all");
@@ -72,8 +73,9 @@ TEST_F(DamagedCorpus, VerifyIsContentWithAWholeOne) {
 }
 
 TEST_F(DamagedCorpus, VerifyFindsAFlippedBitInEveryDataset) {
-  for (const char* name : {"/tokens", "/doc_offsets", "/doc_ids", "/sent_offsets", "/doc_sents", "/crc/tokens",
-                           "/crc/doc_offsets", "/crc/doc_ids", "/crc/sent_offsets", "/crc/doc_sents"}) {
+  for (const char* name :
+       {"/tokens", "/doc_offsets", "/doc_ids", "/sent_offsets", "/doc_sents", "/crc/tokens",
+        "/crc/doc_offsets", "/crc/doc_ids", "/crc/sent_offsets", "/crc/doc_sents"}) {
     const std::string corpus = copy(), file = corpus + "/" + shard_;
     const std::uint64_t offset = hdf5::Reader(file).dataset(name).offset;
     ASSERT_GT(offset, 0u);
@@ -96,7 +98,8 @@ TEST_F(DamagedCorpus, VerifyFindsAFlippedBitAnywhere) {
     const std::uint64_t size = fs::file_size(file);
     for (int trial = 0; trial < 60; ++trial) {
       // The first ones in the header, where HDF5 keeps its own structures.
-      const std::uint64_t byte = trial < 20 ? draw() % std::min<std::uint64_t>(size, 2048) : draw() % size;
+      const std::uint64_t byte =
+          trial < 20 ? draw() % std::min<std::uint64_t>(size, 2048) : draw() % size;
       const int bit = static_cast<int>(draw() % 8);
       flip(file, byte, bit);
 
@@ -166,7 +169,8 @@ TEST_F(DamagedCorpus, HostileManifestFieldsAreNamed) {
       root.erase("manifest_sha256");
       root[Json::json_pointer(pointer)] = value;
     });
-    const std::string message = message_of([&] { Corpus opened(corpus, "all"); }, ExitCode::refused);
+    const std::string message =
+        message_of([&] { Corpus opened(corpus, "all"); }, ExitCode::refused);
     EXPECT_HAS(message, "manifest.json");
     return message;
   };
@@ -226,7 +230,8 @@ TEST_F(DamagedCorpus, AFileCutWhileInUseEndsTheProcessWithOneLine) {
     opened.read(0, opened.shard_tokens(0) - 1, 1, &id);
   };
 
-  EXPECT_EXIT(read_after_cut(), testing::ExitedWithCode(1), "lockstep: error: .*\\.h5 was truncated while in use");
+  EXPECT_EXIT(read_after_cut(), testing::ExitedWithCode(1),
+              "lockstep: error: .*\\.h5 was truncated while in use");
 }
 
 }  // namespace

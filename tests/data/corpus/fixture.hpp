@@ -21,7 +21,8 @@ namespace lockstep {
 class Scratch : public testing::Test {
  protected:
   Scratch() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "lockstep-corpus-XXXXXX").string();
+    std::string pattern =
+        (std::filesystem::temp_directory_path() / "lockstep-corpus-XXXXXX").string();
     root_ = mkdtemp(pattern.data());
   }
   ~Scratch() override { std::filesystem::remove_all(root_); }
@@ -41,7 +42,8 @@ class Scratch : public testing::Test {
     return build;
   }
 
-  // Words w0..w9 in sentences and documents of random length; only words of the WordPiece vocabulary below and '.'.
+  // Words w0..w9 in sentences and documents of random length; only words of the WordPiece
+  // vocabulary below and '.'.
   static std::string prose(int documents, unsigned seed, int most_sentences = 12) {
     std::mt19937 draw(seed);
     std::string text;
@@ -50,7 +52,8 @@ class Scratch : public testing::Test {
       for (unsigned s = 0; s < sentences; ++s) {
         const unsigned words = 1 + draw() % 9;
         text += s == 0 ? "" : " ";
-        for (unsigned w = 0; w < words; ++w) text += (w == 0 ? "W" : " w") + std::to_string(draw() % 10);
+        for (unsigned w = 0; w < words; ++w)
+          text += (w == 0 ? "W" : " w") + std::to_string(draw() % 10);
         text += ".";
       }
       text += "\n\n";

@@ -1,4 +1,5 @@
-// Proportions of masks and pairs, with fixed seeds and chi-square bounds at about one in a thousand; structure exactly.
+// Proportions of masks and pairs, with fixed seeds and chi-square bounds at about one in a
+// thousand; structure exactly.
 #include <algorithm>
 #include <memory>
 #include <set>
@@ -17,7 +18,8 @@ constexpr std::int32_t cls = 2, sep = 3, mask = 4;
 Example blank(std::int64_t sample, std::size_t length) {
   Example example;
   example.sample = sample;
-  for (std::size_t i = 0; i < length; ++i) example.tokens.push_back(1000 + static_cast<std::int32_t>(i));
+  for (std::size_t i = 0; i < length; ++i)
+    example.tokens.push_back(1000 + static_cast<std::int32_t>(i));
   return example;
 }
 
@@ -37,7 +39,8 @@ double chi_square(const std::vector<double>& counts, const std::vector<double>& 
 }
 
 TEST(Masks, CountIsRoundedHalfToEvenAndAtLeastOne) {
-  const std::vector<std::pair<int, std::size_t>> expected = {{1, 1}, {3, 1}, {10, 2}, {20, 3}, {30, 4}, {50, 8}, {128, 19}};
+  const std::vector<std::pair<int, std::size_t>> expected = {{1, 1},  {3, 1},  {10, 2},  {20, 3},
+                                                             {30, 4}, {50, 8}, {128, 19}};
   for (const auto& [length, count] : expected) {
     Example example = blank(7, static_cast<std::size_t>(length));
 
@@ -45,7 +48,8 @@ TEST(Masks, CountIsRoundedHalfToEvenAndAtLeastOne) {
 
     EXPECT_EQ(example.positions.size(), count) << length;
     EXPECT_EQ(example.targets.size(), count);
-    EXPECT_EQ(std::set<std::int32_t>(example.positions.begin(), example.positions.end()).size(), count);
+    EXPECT_EQ(std::set<std::int32_t>(example.positions.begin(), example.positions.end()).size(),
+              count);
     EXPECT_TRUE(std::is_sorted(example.positions.begin(), example.positions.end()));
   }
 }
@@ -59,7 +63,8 @@ TEST(Masks, EightyTenTenAtUniformPositions) {
     mask_tokens(example, positions_to(length), {0.15, 11, 999, 100, 108});
 
     for (std::size_t i = 0; i < example.positions.size(); ++i) {
-      const std::int32_t at = example.positions[i], token = example.tokens[static_cast<std::size_t>(at)];
+      const std::int32_t at = example.positions[i],
+                         token = example.tokens[static_cast<std::size_t>(at)];
       EXPECT_EQ(example.targets[i], 1000 + at);
       ++places[static_cast<std::size_t>(at)];
       ++kinds[token == 999 ? 0 : token == 1000 + at ? 1 : 2];
@@ -104,7 +109,8 @@ TEST_F(NspTest, SamplesAreWellFormedPairs) {
   std::vector<double> labels(2, 0);
   double full = 0;
   for (std::int64_t sample = 0; sample < 4000; ++sample) {
-    const auto token = static_cast<index_t>(mix(static_cast<std::uint64_t>(sample)) % static_cast<std::uint64_t>(tokens));
+    const auto token = static_cast<index_t>(mix(static_cast<std::uint64_t>(sample)) %
+                                            static_cast<std::uint64_t>(tokens));
 
     Example example = nsp.example_from(0, token, sample, rule_);
 
@@ -116,8 +122,10 @@ TEST_F(NspTest, SamplesAreWellFormedPairs) {
     EXPECT_EQ(ids.back(), sep);
     EXPECT_EQ(std::count(ids.begin(), ids.end(), sep), 2);
     EXPECT_EQ(std::count(ids.begin(), ids.end(), mask), 0);
-    const auto first_sep = static_cast<std::size_t>(std::find(ids.begin(), ids.end(), sep) - ids.begin());
-    for (std::size_t i = 0; i < ids.size(); ++i) EXPECT_EQ(example.segments[i], i <= first_sep ? 0 : 1);
+    const auto first_sep =
+        static_cast<std::size_t>(std::find(ids.begin(), ids.end(), sep) - ids.begin());
+    for (std::size_t i = 0; i < ids.size(); ++i)
+      EXPECT_EQ(example.segments[i], i <= first_sep ? 0 : 1);
     EXPECT_GT(first_sep, 1u);
     EXPECT_LT(first_sep + 2, ids.size());
     for (std::int32_t at : example.positions) EXPECT_NE(ids[static_cast<std::size_t>(at)], sep);

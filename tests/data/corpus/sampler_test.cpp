@@ -34,7 +34,8 @@ TEST(Permutation, StaysInAHugeDomain) {
   EXPECT_LT(permute(~std::uint64_t{0} - 1), ~std::uint64_t{0});
 }
 
-// chi^2 per degree of freedom of image differences of neighbours, over many keys: 1 for random permutations.
+// chi^2 per degree of freedom of image differences of neighbours, over many keys: 1 for random
+// permutations.
 TEST(Permutation, NeighboursAreIndependent) {
   constexpr std::uint64_t n = 100, keys = 2000;
   std::vector<double> counts(n, 0);
@@ -46,7 +47,8 @@ TEST(Permutation, NeighboursAreIndependent) {
 
   const double expected = static_cast<double>(keys * (n - 1)) / static_cast<double>(n - 1);
   double chi = 0;
-  for (std::uint64_t d = 1; d < n; ++d) chi += (counts[d] - expected) * (counts[d] - expected) / expected;
+  for (std::uint64_t d = 1; d < n; ++d)
+    chi += (counts[d] - expected) * (counts[d] - expected) / expected;
   EXPECT_EQ(counts[0], 0);
   EXPECT_LT(chi / static_cast<double>(n - 2), 1.5);
 }
@@ -103,7 +105,8 @@ TEST(Blend, RatiosAreExactInEveryPeriod) {
     EXPECT_EQ(choice.index, counts[static_cast<std::size_t>(choice.corpus)]++);
   }
 
-  EXPECT_EQ(counts, (std::vector<std::uint64_t>{2 * blend.count(0), 2 * blend.count(1), 2 * blend.count(2)}));
+  EXPECT_EQ(counts, (std::vector<std::uint64_t>{2 * blend.count(0), 2 * blend.count(1),
+                                                2 * blend.count(2)}));
   const std::vector<double> shares = {1 / 8., 2 / 8., 5 / 8.};
   for (int i = 0; i < 3; ++i) {
     const double wanted = shares[static_cast<std::size_t>(i)] * static_cast<double>(blend.period());
@@ -125,10 +128,12 @@ TEST(Sampler, ShowsEveryWindowOncePerEpoch) {
 
   for (std::uint64_t g = 0; g < 1000; ++g) {
     const Sampler::Sample sample = sampler.sample(g);
-    EXPECT_TRUE(windows[std::make_pair(sample.corpus, sample.epoch)].insert(sample.window).second) << g;
+    EXPECT_TRUE(windows[std::make_pair(sample.corpus, sample.epoch)].insert(sample.window).second)
+        << g;
   }
 
-  for (std::uint64_t epoch = 0; epoch < 5; ++epoch) EXPECT_EQ(windows[std::make_pair(0, epoch)].size(), grid.count());
+  for (std::uint64_t epoch = 0; epoch < 5; ++epoch)
+    EXPECT_EQ(windows[std::make_pair(0, epoch)].size(), grid.count());
 }
 
 TEST(Sampler, OrderDiffersBetweenEpochsAndSeeds) {

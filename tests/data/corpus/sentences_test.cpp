@@ -21,7 +21,8 @@ std::vector<std::string> pieces(const std::string& text) {
 using Pieces = std::vector<std::string>;
 
 TEST(Sentences, EndAtPunctuationBeforeACapital) {
-  EXPECT_EQ(pieces("It is. Is it? \"Yes!\" (So.) 3 more"), (Pieces{"It is.", " Is it?", " \"Yes!\"", " (So.)", " 3 more"}));
+  EXPECT_EQ(pieces("It is. Is it? \"Yes!\" (So.) 3 more"),
+            (Pieces{"It is.", " Is it?", " \"Yes!\"", " (So.)", " 3 more"}));
 }
 
 TEST(Sentences, GoOnAfterAbbreviationsInitialsAndLowerCase) {
@@ -36,7 +37,8 @@ TEST(Sentences, EndAtLineEnds) {
 }
 
 TEST(Sentences, EndAtCjkFullStopsWithoutSpace) {
-  EXPECT_EQ(pieces("\u4e00\u3002\u300d\u4e8c\uff01\u4e09"), (Pieces{"\u4e00\u3002\u300d", "\u4e8c\uff01", "\u4e09"}));
+  EXPECT_EQ(pieces("\u4e00\u3002\u300d\u4e8c\uff01\u4e09"),
+            (Pieces{"\u4e00\u3002\u300d", "\u4e8c\uff01", "\u4e09"}));
 }
 
 TEST(Sentences, OfNothingOrBlanks) {
