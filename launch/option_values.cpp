@@ -212,8 +212,14 @@ OptionValues::Parsed OptionValues::parse_line(Command command,
                      po::command_line_style::long_allow_next;
   const po::options_description description = description_of(command);
   Parsed line{Source::command_line, "", {}, {}};
+  // A flag takes no word after it: `--sentences INPUT` is a flag and an input.
+  std::vector<std::string> words = arguments;
+  for (std::string& word : words) {
+    const OptionRow* row = word.rfind("--", 0) == 0 ? find_row(command, word.substr(2)) : nullptr;
+    if (row && row->type == OptionType::flag) word += "=true";
+  }
   try {
-    const auto found = po::command_line_parser(arguments)
+    const auto found = po::command_line_parser(words)
                            .options(description)
                            .style(style)
                            .allow_unregistered()

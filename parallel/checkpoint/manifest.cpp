@@ -144,7 +144,7 @@ std::string print_manifest(const Manifest& manifest) {
   return text + closing_lines(crc32c(text.data(), text.size()));
 }
 
-Manifest read_manifest(const std::string& step_directory) {
+Manifest read_manifest_alone(const std::string& step_directory) {
   const std::string path = step_directory + "/" + manifest_name;
   std::string text;
   try {
@@ -159,6 +159,11 @@ Manifest read_manifest(const std::string& step_directory) {
   if (name.compare(0, 5, "step-") == 0 && name != step_name(manifest.meta.step)) {
     fail(path, ": is the manifest of ", step_name(manifest.meta.step), ", not of ", name);
   }
+  return manifest;
+}
+
+Manifest read_manifest(const std::string& step_directory) {
+  Manifest manifest = read_manifest_alone(step_directory);
   for (const TileFile& file : manifest.files) check_file_on_disk(file, step_directory);
   return manifest;
 }

@@ -30,6 +30,15 @@ void check_no_others(const checkpoint::Manifest& manifest, const std::string& st
   if (error) fail("cannot list ", step_directory, ": ", error.message());
 }
 
+// "a, b and 14 more"
+std::string few_of(const std::vector<std::string>& names) {
+  constexpr std::size_t most = 4;
+  if (names.empty()) return "none";
+  std::string text = names.front();
+  for (std::size_t i = 1; i < std::min(names.size(), most); ++i) text += ", " + names[i];
+  return names.size() <= most ? text : build_string(text, " and ", names.size() - most, " more");
+}
+
 index_t num_elements(const checkpoint::Manifest& manifest) {
   index_t total = 0;
   for (const auto& parameter : manifest.parameters) {
@@ -82,12 +91,21 @@ CheckpointMeta read_meta(const std::string& step_directory) {
 }
 
 void verify_checkpoint(const std::string& step_directory) {
-  const checkpoint::Manifest manifest = checkpoint::read_manifest(step_directory);
-  check_no_others(manifest, step_directory);
+  const checkpoint::Manifest manifest = checkpoint::read_manifest_alone(step_directory);
   const auto tiles = checkpoint::tiles_by_file(manifest);
+  std::string first;
+  std::vector<std::string> damaged, whole;
   for (std::size_t i = 0; i < manifest.files.size(); ++i) {
-    checkpoint::check_file(step_directory, manifest.files[i], tiles[i]);
+    try {
+      checkpoint::check_file(step_directory, manifest.files[i], tiles[i]);
+      whole.push_back(manifest.files[i].name);
+    } catch (const Error& error) {
+      if (damaged.empty()) first = error.what();
+      damaged.push_back(manifest.files[i].name);
+    }
   }
+  if (!damaged.empty()) fail(first, "; damaged: ", few_of(damaged), "; whole: ", few_of(whole));
+  check_no_others(manifest, step_directory);
 }
 
 std::string describe_checkpoint(const std::string& step_directory, bool json) {

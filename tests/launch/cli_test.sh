@@ -44,7 +44,7 @@ refused 2 'corpus.* not bulid' "$lockstep" corpus bulid
 refused 2 '--output is missing' "$lockstep" corpus build --tokenizer bytes text
 refused 2 '--lerning-rate .*--learning-rate' "$lockstep" pretrain --lerning-rate 1
 refused 2 '--steps is -1' "$lockstep" pretrain --corpus c --output o --steps -1
-refused 2 '--mask-probability.* causal\|c: \|c/' "$lockstep" pretrain --corpus c --output o --mask-probability 0.2
+refused 2 '--mask-probability.* causal\|corpus c is not there' "$lockstep" pretrain --corpus c --output o --mask-probability 0.2
 refused 78 'LOCKSTEP_RANKS is 3.* 1 rank' env LOCKSTEP_RANKS=3 "$lockstep" pretrain --nonsense
 refused 78 'rank' "$lockstep" pretrain --corpus c --output o --tp 2
 refused 2 'nowhere' "$lockstep" tokenizer encode --tokenizer nowhere
