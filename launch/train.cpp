@@ -7,7 +7,6 @@
 #include <filesystem>
 #include <iostream>
 
-#include "core/durable_file.hpp"
 #include "core/optim/learning_rate.hpp"
 #include "data/corpus.hpp"
 #include "data/loader.hpp"
@@ -17,6 +16,7 @@
 #include "launch/signals.hpp"
 #include "launch/throughput.hpp"
 #include "launch/trainer.hpp"
+#include "parallel/mpi/traffic.hpp"
 
 namespace lockstep {
 namespace {
@@ -59,7 +59,6 @@ Setup read_setup(const RunOptions& options, const Environment& environment) {
   setup.degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp, options.layout.cp,
                                   options.layout.tp);
   index_t vocabulary = 0;
-  std::string tokenizer;
   for (const auto& [directory, weight] : options.corpora) {
     const CorpusInfo info = read_corpus_info(directory);
     setup.fingerprint += (setup.fingerprint.empty() ? "" : ",") + info.fingerprint;
@@ -123,6 +122,7 @@ class Pretrain {
   void validate(std::int64_t step);
   bool checkpoint_due(std::int64_t step) const;
   void save(bool must_succeed);
+  void report_traffic();
   int finish(const std::string& reason, ExitCode code);
   CheckpointMeta meta() const;
   StartEvent start_event() const;
@@ -141,6 +141,7 @@ class Pretrain {
   std::int64_t step_ = 0;   // the last one done
   std::int64_t saved_ = -1; // the step of the newest checkpoint of this run
   double peak_gflops_ = 0;
+  std::vector<TrafficRow> traffic_;  // of this rank in the last step done
   bool stop_ = false;
   Clock::time_point last_save_ = Clock::now();
 };
@@ -235,7 +236,7 @@ void Pretrain::report(const StepResult& result, double seconds) {
                      flops_per_token(setup_.model, trainer_.table().count(), setup_.sequence_length) /
                      (peak_gflops_ * 1e9);
   event.data_wait_seconds = loader_->wait_seconds();
-  report_->step(event);
+  report_->step(event, step_ % options_.log_every == 0 || step_ == options_.steps);
 }
 
 StepResult Pretrain::step(std::int64_t step) {
@@ -286,7 +287,7 @@ void Pretrain::save(bool must_succeed) {
     saved_ = step_;
     if (report_) {
       report_->checkpoint({step_, result.bytes, seconds_since(begin), result.seconds, result.path});
-      prune_checkpoints(directory_.checkpoints(), options_.keep);
+      prune_checkpoints(directory_.checkpoints(), options_.keep, options_.keep_every);
     }
   } catch (const AgreedError& error) {
     if (must_succeed) throw;
@@ -297,8 +298,18 @@ void Pretrain::save(bool must_succeed) {
   last_save_ = Clock::now();
 }
 
+// Of the last step done.
+void Pretrain::report_traffic() {
+  for (const TrafficRow& row : environment_.sum_traffic(traffic_)) {
+    if (!report_) continue;
+    report_->traffic({step_, row.axis, row.what, row.operation, static_cast<std::uint64_t>(row.messages),
+                      static_cast<std::uint64_t>(row.elements), static_cast<std::uint64_t>(row.bytes)});
+  }
+}
+
 int Pretrain::finish(const std::string& reason, ExitCode code) {
   if (saved_ != step_) save(true);
+  report_traffic();
   const std::string hash = options_.hash_weights ? trainer_.weights_hash() : "";
   if (report_) {
     const EndEvent event{step_, reason, hash};
@@ -323,9 +334,11 @@ int Pretrain::run() {
   const std::int64_t last = options_.exit_at_step ? std::min(*options_.exit_at_step, options_.steps) : options_.steps;
   while (step_ < last) {
     const auto begin = Clock::now();
+    environment_.reset_traffic();
     const StepResult result = step(step_ + 1);
     if (stop_) return finish("signal", ExitCode::saved);
     ++step_;
+    traffic_ = environment_.traffic();
     report(result, seconds_since(begin));
     if (validation_ && step_ % options_.validate_every == 0) validate(step_);
     bool due = checkpoint_due(step_);
