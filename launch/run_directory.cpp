@@ -1,11 +1,10 @@
 #include "launch/run_directory.hpp"
 
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <iostream>
+#include <unistd.h>
 
 #include "core/durable_file.hpp"
 #include "parallel/checkpoint/checkpoint.hpp"
@@ -19,12 +18,13 @@ bool RunDirectory::finished(const Environment& environment, const std::string& r
     std::error_code error;
     if (fs::exists(path_, error)) {
       require(fs::is_directory(path_, error), "--output ", path_, " is not a directory");
-      require(resume != "never" || fs::is_empty(path_, error), "--resume never, but --output ", path_,
-              " is not empty: choose a new directory, or continue with --resume auto");
+      require(resume != "never" || fs::is_empty(path_, error), "--resume never, but --output ",
+              path_, " is not empty: choose a new directory, or continue with --resume auto");
     }
     fs::create_directories(checkpoints(), error);
     require(!error, "cannot make --output ", path_, ": ", error.message());
-    require(access(path_.c_str(), W_OK | X_OK) == 0, "cannot write to --output ", path_, ": ", std::strerror(errno));
+    require(access(path_.c_str(), W_OK | X_OK) == 0, "cannot write to --output ", path_, ": ",
+            std::strerror(errno));
     clean_leftovers(checkpoints());
     if (fs::exists(path_ + "/DONE", error)) done = read_file(path_ + "/DONE");
   });
@@ -54,6 +54,8 @@ ResumeChoice RunDirectory::choose(const Environment& environment, const std::str
   return choice;
 }
 
-void RunDirectory::write_config(const std::string& ini) const { write_file_durably(path_ + "/config.ini", ini); }
+void RunDirectory::write_config(const std::string& ini) const {
+  write_file_durably(path_ + "/config.ini", ini);
+}
 
 }  // namespace lockstep
