@@ -91,16 +91,11 @@ class Group {
   }
 };
 
-<<<<<<< HEAD
 // text of `root` to all members. Collective.
 void broadcast_text(Group& group, std::string& text, int root);
 
 // One member: every collective is the identity; send and receive have no peer and are errors of
 // ours.
-=======
-// One member: every collective is the identity; send and receive have no peer and are errors of
-// ours.
->>>>>>> w/san
 class LocalGroup final : public Group {
  public:
   int rank() const override { return 0; }

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <filesystem>
 #include <iostream>
+#include <set>
 
 #include "core/optim/learning_rate.hpp"
 #include "data/corpus.hpp"
@@ -313,10 +314,18 @@ void Pretrain::save(bool must_succeed) {
   last_save_ = Clock::now();
 }
 
-// Of the last step done.
+// Of the last step done. Scalars and control messages are one kind.
 void Pretrain::report_traffic() {
-  for (const TrafficRow& row : environment_.sum_traffic(traffic_)) {
-    if (!report_) continue;
+  const std::set<std::string> volumes{"layer",      "embedding", "head", "cross_entropy",
+                                      "replicated", "stage",     "tied", "gradient",
+                                      "parameter",  "attention"};
+  std::vector<TrafficRow> rows;
+  for (TrafficRow row : environment_.sum_traffic(traffic_)) {
+    if (volumes.count(row.what) == 0) row.what = "other";
+    add_traffic(rows, row);
+  }
+  if (!report_) return;
+  for (const TrafficRow& row : rows) {
     report_->traffic(
         {step_, row.axis, row.what, row.operation, static_cast<std::uint64_t>(row.messages),
          static_cast<std::uint64_t>(row.elements), static_cast<std::uint64_t>(row.bytes)});

@@ -29,13 +29,8 @@ double peak_gflops(DType dtype, int threads) {
     using T = decltype(zero);
     const cpu::Kernels<T>& kernels = cpu::kernels<T>();
     const double work = 2.0 * static_cast<double>(rounds * chains * kernels.lanes * threads);
-<<<<<<< HEAD
     for (int run = 0; run < 10; ++run)
       best = std::max(best, work / run_once(kernels, rounds, threads));
-=======
-    for (int run = 0; run < 5; ++run)
-      best = std::max(best, work / run_once(kernels, rounds, threads));
->>>>>>> w/san
   });
   return best * 1e-9;
 }
