@@ -8,7 +8,8 @@
 
 namespace lockstep {
 
-// Chainable: crc32c(b, m, crc32c(a, n)) is the CRC of a followed by b. crc32c("123456789", 9) = 0xE3069283.
+// Chainable: crc32c(b, m, crc32c(a, n)) is the CRC of a followed by b. crc32c("123456789", 9) =
+// 0xE3069283.
 std::uint32_t crc32c(const void* data, std::size_t bytes, std::uint32_t crc = 0);
 
 class Sha256 {

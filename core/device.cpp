@@ -1,13 +1,12 @@
 #include "core/device.hpp"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <bit>
 #include <cassert>
 #include <cstdlib>
 #include <map>
 #include <mutex>
+#include <sys/mman.h>
 #include <vector>
 
 #include "core/error.hpp"
@@ -18,7 +17,8 @@ namespace {
 constexpr std::size_t alignment = 64;
 constexpr std::size_t huge_page = std::size_t{2} << 20;
 
-// Sizes are rounded so that equal requests of a step meet again: 64 B steps below 4 KiB, else 1/8 of a power of two.
+// Sizes are rounded so that equal requests of a step meet again: 64 B steps below 4 KiB, else 1/8
+// of a power of two.
 std::size_t rounded(std::size_t bytes) {
   if (bytes <= 4096) return (bytes + alignment - 1) / alignment * alignment;
   const std::size_t step = std::bit_floor(bytes) / 8;

@@ -1,5 +1,5 @@
-// Where tensors live and ops run. A Device is a value; its memory is recycled by size, because a page
-// fault costs 1.6 us per 4 KiB and a training step asks for the same sizes every time.
+// Where tensors live and ops run. A Device is a value; its memory is recycled by size, because a
+// page fault costs 1.6 us per 4 KiB and a training step asks for the same sizes every time.
 #pragma once
 
 #include <cstddef>
@@ -24,10 +24,10 @@ void* allocate(Device device, std::size_t bytes);
 void release(Device device, void* pointer, std::size_t bytes);
 
 struct MemoryUse {
-  std::size_t in_use = 0;     // bytes in tensors now
-  std::size_t peak = 0;       // most bytes in tensors at once
-  std::size_t reserved = 0;   // bytes taken from the system
-  std::size_t num_system = 0; // allocations that went to the system
+  std::size_t in_use = 0;      // bytes in tensors now
+  std::size_t peak = 0;        // most bytes in tensors at once
+  std::size_t reserved = 0;    // bytes taken from the system
+  std::size_t num_system = 0;  // allocations that went to the system
 };
 MemoryUse memory_use(Device device);
 

@@ -34,7 +34,8 @@ std::string build_string(const Parts&... parts) {
   return out.str();
 }
 
-// Refuses before running: require(ok, "--tp ", tp, " must divide --heads ", heads). Name value and cure.
+// Refuses before running: require(ok, "--tp ", tp, " must divide --heads ", heads). Name value and
+// cure.
 template <typename... Parts>
 void require(bool ok, const Parts&... parts) {
   if (!ok) throw Error(build_string(parts...), ExitCode::refused);

@@ -1,9 +1,10 @@
-// With whom: the ranks that work on one thing together. Collectives over tensors; a group of one is the identity.
-// Sums are the same bits on every member. `what` names the purpose ("layer", "gradient", ...) for counters, traces and
-// the watchdog; it must outlive the call (a literal).
+// With whom: the ranks that work on one thing together. Collectives over tensors; a group of one is
+// the identity. Sums are the same bits on every member. `what` names the purpose ("layer",
+// "gradient", ...) for counters, traces and the watchdog; it must outlive the call (a literal).
 #pragma once
 
 #include <functional>
+#include <string>
 #include <utility>
 
 #include "core/tensor.hpp"
@@ -12,7 +13,8 @@ namespace lockstep {
 
 enum class Reduce { sum, max, min };
 
-// A started operation. Tensors it uses stay alive and must not be touched until wait() or destruction, which waits.
+// A started operation. Tensors it uses stay alive and must not be touched until wait() or
+// destruction, which waits.
 class Pending {
  public:
   Pending() = default;
@@ -35,7 +37,8 @@ class Pending {
   std::function<void()> finish_;
 };
 
-// The part of n elements that belongs to `rank` of `size`: [first, first + count). Parts differ by one element at most.
+// The part of n elements that belongs to `rank` of `size`: [first, first + count). Parts differ by
+// one element at most.
 struct Span {
   index_t first = 0;
   index_t count = 0;
@@ -55,11 +58,14 @@ class Group {
 
   // x becomes the sum (max, min) over all members. f32, f64, i32, i64.
   [[nodiscard]] virtual Pending start_all_reduce(Tensor x, Reduce reduce, const char* what) = 0;
-  // In place over a flat x of n elements: afterwards span_of(n, rank, size) of x holds the sum, the rest is undefined.
+  // In place over a flat x of n elements: afterwards span_of(n, rank, size) of x holds the sum, the
+  // rest is undefined.
   [[nodiscard]] virtual Pending start_reduce_scatter(Tensor x, const char* what) = 0;
-  // In place over a flat x: each member brings its span_of(n, rank, size); afterwards x is whole on all.
+  // In place over a flat x: each member brings its span_of(n, rank, size); afterwards x is whole on
+  // all.
   [[nodiscard]] virtual Pending start_all_gather(Tensor x, const char* what) = 0;
-  // to holds what every member sent here, from holds what goes to each: size() equal blocks in rank order.
+  // to holds what every member sent here, from holds what goes to each: size() equal blocks in rank
+  // order.
   [[nodiscard]] virtual Pending start_all_to_all(Tensor to, Tensor from, const char* what) = 0;
   // Point to point inside the group. Matching is by (peer, tag) in order.
   [[nodiscard]] virtual Pending start_send(Tensor x, int to, int tag, const char* what) = 0;
@@ -70,18 +76,26 @@ class Group {
   void all_reduce(Tensor x, Reduce reduce, const char* what) {
     start_all_reduce(std::move(x), reduce, what).wait();
   }
-  void reduce_scatter(Tensor x, const char* what) { start_reduce_scatter(std::move(x), what).wait(); }
+  void reduce_scatter(Tensor x, const char* what) {
+    start_reduce_scatter(std::move(x), what).wait();
+  }
   void all_gather(Tensor x, const char* what) { start_all_gather(std::move(x), what).wait(); }
   void all_to_all(Tensor to, Tensor from, const char* what) {
     start_all_to_all(std::move(to), std::move(from), what).wait();
   }
-  void send(Tensor x, int to, int tag, const char* what) { start_send(std::move(x), to, tag, what).wait(); }
+  void send(Tensor x, int to, int tag, const char* what) {
+    start_send(std::move(x), to, tag, what).wait();
+  }
   void receive(Tensor x, int from, int tag, const char* what) {
     start_receive(std::move(x), from, tag, what).wait();
   }
 };
 
-// One member: every collective is the identity; send and receive have no peer and are errors of ours.
+// text of `root` to all members. Collective.
+void broadcast_text(Group& group, std::string& text, int root);
+
+// One member: every collective is the identity; send and receive have no peer and are errors of
+// ours.
 class LocalGroup final : public Group {
  public:
   int rank() const override { return 0; }

@@ -5,7 +5,8 @@
 
 namespace lockstep {
 
-// value and gradient have the local (sharded, padded) shape. A parameter that a model lacks (a bias) is undefined.
+// value and gradient have the local (sharded, padded) shape. A parameter that a model lacks (a
+// bias) is undefined.
 struct Parameter {
   Tensor value;
   Tensor gradient;  // added to (+=) by backward_weight

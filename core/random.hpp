@@ -1,6 +1,7 @@
-// Philox4x32-10, a counter-based generator (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11).
-// Every random number of the project is a pure function of (seed, purpose, global coordinates), so that no layout,
-// thread, prefetch order or resume changes it. Integer and IEEE + - * / sqrt arithmetic only where bits matter.
+// Philox4x32-10, a counter-based generator (Salmon et al., "Parallel random numbers: as easy as 1,
+// 2, 3", SC'11). Every random number of the project is a pure function of (seed, purpose, global
+// coordinates), so that no layout, thread, prefetch order or resume changes it. Integer and IEEE +
+// - * / sqrt arithmetic only where bits matter.
 #pragma once
 
 #include <array>
@@ -52,7 +53,8 @@ constexpr PhiloxKey philox_key(std::uint64_t seed, std::uint64_t purpose, std::u
   return {static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)};
 }
 
-// Uniform in [0, n), n >= 1, from a stream of 64-bit draws: multiply-high with rejection (Lemire 2019). draw() -> uint64_t.
+// Uniform in [0, n), n >= 1, from a stream of 64-bit draws: multiply-high with rejection (Lemire
+// 2019). draw() -> uint64_t.
 __extension__ using Wide = unsigned __int128;
 
 template <typename Draw>

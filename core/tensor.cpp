@@ -89,8 +89,9 @@ void Tensor::fill_zero() {
     return;
   }
   for (index_t row = 0; row < rows(); ++row) {
-    std::memset(static_cast<std::byte*>(raw()) + static_cast<std::size_t>(row * row_stride()) * size, 0,
-                static_cast<std::size_t>(columns()) * size);
+    std::memset(
+        static_cast<std::byte*>(raw()) + static_cast<std::size_t>(row * row_stride()) * size, 0,
+        static_cast<std::size_t>(columns()) * size);
   }
 }
 

@@ -1,6 +1,7 @@
 // A counted handle to row-major memory: copying a Tensor copies the handle, never the data.
-// The last dimension is contiguous; rows (all other dimensions, flattened) may be further apart than
-// the last dimension is long (a view of columns): q, k and v are such views of one fused matrix.
+// The last dimension is contiguous; rows (all other dimensions, flattened) may be further apart
+// than the last dimension is long (a view of columns): q, k and v are such views of one fused
+// matrix.
 #pragma once
 
 #include <algorithm>
@@ -49,13 +50,13 @@ class Tensor {
   const void* raw() const { return bytes_at_start(); }
 
   // Views share the memory and keep it alive.
-  Tensor reshape(Shape shape) const;                       // contiguous only, same count
-  Tensor column_range(index_t first, index_t count) const; // of the last dimension
-  Tensor range(index_t first, index_t count) const;        // of dimension 0; contiguous only
-  Tensor as_matrix() const;                                // (rows, columns), strides kept
+  Tensor reshape(Shape shape) const;                        // contiguous only, same count
+  Tensor column_range(index_t first, index_t count) const;  // of the last dimension
+  Tensor range(index_t first, index_t count) const;         // of dimension 0; contiguous only
+  Tensor as_matrix() const;                                 // (rows, columns), strides kept
 
-  Tensor clone() const;            // contiguous copy on the same device
-  void copy_from(const Tensor& x); // same shape and dtype; CPU
+  Tensor clone() const;             // contiguous copy on the same device
+  void copy_from(const Tensor& x);  // same shape and dtype; CPU
   void fill_zero();
 
  private:

@@ -8,7 +8,9 @@ char32_t next_code_point(std::string_view text, std::size_t& position) {
   if (lead < 0x80) return lead;
   int more = 0;
   char32_t code = 0;
-  unsigned char low = 0x80, high = 0xBF;  // bounds of the second byte: no overlong form, surrogate or value above 10FFFF
+  unsigned char
+      low = 0x80,
+      high = 0xBF;  // bounds of the second byte: no overlong form, surrogate or value above 10FFFF
   if (lead >= 0xC2 && lead <= 0xDF) {
     more = 1;
     code = lead & 0x1Fu;

@@ -1,4 +1,5 @@
-// UTF-8 without surprises: malformed bytes become U+FFFD, one per maximal ill-formed prefix (Unicode 15, section 3.9).
+// UTF-8 without surprises: malformed bytes become U+FFFD, one per maximal ill-formed prefix
+// (Unicode 15, section 3.9).
 #pragma once
 
 #include <cstddef>

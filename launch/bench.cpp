@@ -1,4 +1,5 @@
-// `lockstep bench`: whole training steps on random tokens, no corpus, no files. Figures are medians over the timed steps.
+// `lockstep bench`: whole training steps on random tokens, no corpus, no files. Figures are medians
+// over the timed steps.
 #include "launch/bench.hpp"
 
 #include <algorithm>
@@ -16,10 +17,15 @@ namespace {
 
 constexpr int warmup_steps = 2;  // first touch of memory, creation of primitives
 
-Batch random_batch(const ModelConfig& model, index_t B, index_t T, std::uint64_t seed, index_t first_sample) {
+Batch random_batch(const ModelConfig& model,
+                   index_t B,
+                   index_t T,
+                   std::uint64_t seed,
+                   index_t first_sample) {
   std::uint64_t draws = 0;
   const auto below = [&](index_t n) {
-    return static_cast<std::int32_t>(uniform_below(static_cast<std::uint64_t>(n), [&] { return mix(seed, ++draws); }));
+    return static_cast<std::int32_t>(
+        uniform_below(static_cast<std::uint64_t>(n), [&] { return mix(seed, ++draws); }));
   };
   std::vector<std::int32_t> tokens, rows, ids, segments, labels;
   std::vector<std::int64_t> samples;
@@ -36,10 +42,15 @@ Batch random_batch(const ModelConfig& model, index_t B, index_t T, std::uint64_t
     samples.push_back(first_sample + b);
     labels.push_back(below(2));
   }
-  Batch batch{.B = B, .T = T, .tokens = Tensor::from(tokens, {B * T}), .segments = {}, .lengths = {},
+  Batch batch{.B = B,
+              .T = T,
+              .tokens = Tensor::from(tokens, {B * T}),
+              .segments = {},
+              .lengths = {},
               .sample_ids = Tensor::from(samples, {B}),
               .target_rows = Tensor::from(rows, {static_cast<index_t>(rows.size())}),
-              .target_ids = Tensor::from(ids, {static_cast<index_t>(ids.size())}), .labels = {}};
+              .target_ids = Tensor::from(ids, {static_cast<index_t>(ids.size())}),
+              .labels = {}};
   if (model.segment_types > 0) batch.segments = Tensor::from(segments, {B * T});
   if (model.objective == Objective::mlm_nsp) batch.labels = Tensor::from(labels, {B});
   return batch;
@@ -59,14 +70,15 @@ int run_bench(const Environment& environment, const BenchOptions& options) {
   TrainerConfig config;
   environment.agree([&] {
     config.model = make_model(options.model, options.layout, 0);
-    config.degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp, options.layout.cp,
-                                     options.layout.tp);
+    config.degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp,
+                                     options.layout.cp, options.layout.tp);
     check_effects(options, config.degrees);
     config.sequence_length = resolve_sequence_length(options.model, config.model);
   });
   config.dtype = options.numerics.dtype;
   config.schedule = options.layout.schedule;
-  config.microbatches = static_cast<int>(options.global_batch_size / config.degrees.dp / options.microbatch_size);
+  config.microbatches =
+      static_cast<int>(options.global_batch_size / config.degrees.dp / options.microbatch_size);
   config.zero = options.layout.zero;
   config.recompute = options.layout.recompute;
   config.clip_norm = 1;
@@ -79,9 +91,11 @@ int run_bench(const Environment& environment, const BenchOptions& options) {
   for (std::int64_t step = 1; step <= warmup_steps + options.steps; ++step) {
     StepBatch batch;
     for (int m = 0; m < config.microbatches; ++m) {
-      const index_t slot = (trainer.topology().dp_rank() * config.microbatches + m) * options.microbatch_size;
-      batch.microbatches.push_back(random_batch(config.model, options.microbatch_size, config.sequence_length,
-                                                mix(options.seed, static_cast<std::uint64_t>(slot)), slot));
+      const index_t slot =
+          (trainer.topology().dp_rank() * config.microbatches + m) * options.microbatch_size;
+      batch.microbatches.push_back(
+          random_batch(config.model, options.microbatch_size, config.sequence_length,
+                       mix(options.seed, static_cast<std::uint64_t>(slot)), slot));
     }
     environment.world().barrier();
     const auto begin = Clock::now();
@@ -97,7 +111,8 @@ int run_bench(const Environment& environment, const BenchOptions& options) {
   }
   const double step_seconds = median(seconds);
   const double tokens = static_cast<double>(options.global_batch_size * config.sequence_length);
-  const double flops = tokens * flops_per_token(config.model, trainer.table().count(), config.sequence_length);
+  const double flops =
+      tokens * flops_per_token(config.model, trainer.table().count(), config.sequence_length);
   nlohmann::ordered_json json;
   json["tokens_per_second"] = tokens / step_seconds;
   json["seconds"] = step_seconds;

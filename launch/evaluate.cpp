@@ -15,7 +15,9 @@
 namespace lockstep {
 namespace {
 
-LoaderConfig loader_config(const EvalOptions& options, const SavedModel& saved, const Topology& topology) {
+LoaderConfig loader_config(const EvalOptions& options,
+                           const SavedModel& saved,
+                           const Topology& topology) {
   LoaderConfig data;
   data.corpora = {{options.corpus, 1, options.split}};
   data.objective = saved.model.objective;
@@ -46,20 +48,23 @@ int run_eval(const Environment& environment, const EvalOptions& options) {
   SavedModel saved;
   Degrees degrees;
   environment.agree([&] {
-    degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp, options.layout.cp,
-                              options.layout.tp);
+    degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp,
+                              options.layout.cp, options.layout.tp);
     saved = open_saved_model(options.checkpoint, options.step, options.layout, options.dtype);
     const CorpusInfo corpus = read_corpus_info(options.corpus);
-    require(required_vocab(options.corpus, saved.model.objective) <= saved.model.vocab_size, "--corpus ", options.corpus,
-            " has a vocabulary of ", corpus.vocab_size, ", the model one of ", saved.model.vocab_size,
+    require(required_vocab(options.corpus, saved.model.objective) <= saved.model.vocab_size,
+            "--corpus ", options.corpus, " has a vocabulary of ", corpus.vocab_size,
+            ", the model one of ", saved.model.vocab_size,
             ": build it with the tokenizer the model was trained with");
-    require(std::find(corpus.splits.begin(), corpus.splits.end(), options.split) != corpus.splits.end(), "--corpus ",
-            options.corpus, " has no split ", options.split);
+    require(
+        std::find(corpus.splits.begin(), corpus.splits.end(), options.split) != corpus.splits.end(),
+        "--corpus ", options.corpus, " has no split ", options.split);
   });
   Trainer trainer(environment, inference_config(saved, options.layout, degrees));
   std::unique_ptr<ValidationLoader> loader;
   environment.agree([&] {
-    loader = std::make_unique<ValidationLoader>(loader_config(options, saved, trainer.topology()), 0);
+    loader =
+        std::make_unique<ValidationLoader>(loader_config(options, saved, trainer.topology()), 0);
   });
   trainer.load(saved.step_directory, true);
   const nlohmann::ordered_json json = describe(evaluate_all(environment, trainer, *loader));

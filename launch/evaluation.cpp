@@ -5,7 +5,8 @@
 namespace lockstep {
 namespace {
 
-constexpr index_t batches_at_a_time = 8;  // in flight through the pipeline; bounds the memory of the walk
+constexpr index_t batches_at_a_time =
+    8;  // in flight through the pipeline; bounds the memory of the walk
 
 std::int64_t real_tokens(const Batch& batch) {
   if (!batch.lengths.defined()) return batch.B * batch.T;
@@ -22,12 +23,15 @@ Figures figures(const std::vector<LossTerm>& terms, bool accuracies) {
   for (const LossTerm& term : terms) {
     const auto count = static_cast<double>(std::max<std::int64_t>(term.count, 1));
     figures.emplace_back(term.name + "_loss", term.sum / count);
-    if (accuracies) figures.emplace_back(term.name + "_accuracy", static_cast<double>(term.correct) / count);
+    if (accuracies)
+      figures.emplace_back(term.name + "_accuracy", static_cast<double>(term.correct) / count);
   }
   return figures;
 }
 
-Evaluation evaluate_all(const Environment& environment, Trainer& trainer, const ValidationLoader& loader) {
+Evaluation evaluate_all(const Environment& environment,
+                        Trainer& trainer,
+                        const ValidationLoader& loader) {
   Evaluation total;
   total.terms = loss_terms(trainer.config().model);
   for (index_t first = 0; first < loader.num_microbatches(); first += batches_at_a_time) {
@@ -47,7 +51,9 @@ Evaluation evaluate_all(const Environment& environment, Trainer& trainer, const 
   // Every rank of a replica read the same batches: one of them counts.
   const Topology& topology = trainer.topology();
   Tensor tokens = Tensor::from(
-      std::vector<std::int64_t>{topology.pp_rank() == 0 && topology.tp_rank() == 0 ? total.tokens : 0}, {1});
+      std::vector<std::int64_t>{topology.pp_rank() == 0 && topology.tp_rank() == 0 ? total.tokens
+                                                                                   : 0},
+      {1});
   topology.world().all_reduce(tokens, Reduce::sum, "loss");
   total.tokens = tokens.data<std::int64_t>()[0];
   return total;

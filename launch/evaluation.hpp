@@ -14,11 +14,13 @@ struct Evaluation {
   std::int64_t tokens = 0;      // real tokens read (padding left out)
 };
 
-// The parts of a loss of several terms, or of a masked objective: {"mlm_loss", x}, with accuracies {"mlm_accuracy", x} too. Nothing
-// for causal models, whose loss is all there is.
+// The parts of a loss of several terms, or of a masked objective: {"mlm_loss", x}, with accuracies
+// {"mlm_accuracy", x} too. Nothing for causal models, whose loss is all there is.
 Figures figures(const std::vector<LossTerm>& terms, bool accuracies);
 
 // Collective. Data that cannot be read ends it on all ranks alike (AgreedError).
-Evaluation evaluate_all(const Environment& environment, Trainer& trainer, const ValidationLoader& loader);
+Evaluation evaluate_all(const Environment& environment,
+                        Trainer& trainer,
+                        const ValidationLoader& loader);
 
 }  // namespace lockstep

@@ -219,11 +219,8 @@ OptionValues::Parsed OptionValues::parse_line(Command command,
     if (row && row->type == OptionType::flag) word += "=true";
   }
   try {
-    const auto found = po::command_line_parser(words)
-                           .options(description)
-                           .style(style)
-                           .allow_unregistered()
-                           .run();
+    const auto found =
+        po::command_line_parser(words).options(description).style(style).allow_unregistered().run();
     for (const auto& option : found.options) {
       const std::string token =
           option.original_tokens.empty() ? "" : option.original_tokens.front();

@@ -1,5 +1,5 @@
-// The directory of a run (--output): config.ini, metrics.jsonl, checkpoints/, heartbeat, DONE. Rank 0 alone looks and decides; the
-// others are told.
+// The directory of a run (--output): config.ini, metrics.jsonl, checkpoints/, heartbeat, DONE. Rank
+// 0 alone looks and decides; the others are told.
 #pragma once
 
 #include <string>
@@ -20,8 +20,9 @@ class RunDirectory {
 
   std::string checkpoints() const { return path_ + "/checkpoints"; }
 
-  // Collective. Makes the directory, removes leftovers of killed runs. True when DONE exists: says so. Throws AgreedError when the path
-  // is no directory, cannot be written, or holds a run although resume is "never".
+  // Collective. Makes the directory, removes leftovers of killed runs. True when DONE exists: says
+  // so. Throws AgreedError when the path is no directory, cannot be written, or holds a run
+  // although resume is "never".
   bool finished(const Environment& environment, const std::string& resume) const;
   // Collective. resume: auto | never | PATH.
   ResumeChoice choose(const Environment& environment, const std::string& resume) const;

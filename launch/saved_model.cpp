@@ -5,20 +5,24 @@ namespace {
 
 const std::string& setting(const SavedModel& saved, const std::string& name) {
   const auto found = saved.meta.options.find(name);
-  require(found != saved.meta.options.end(), saved.step_directory, ": manifest.json has no option ", name);
+  require(found != saved.meta.options.end(), saved.step_directory, ": manifest.json has no option ",
+          name);
   return found->second;
 }
 
 }  // namespace
 
-SavedModel open_saved_model(const std::string& path, std::optional<std::int64_t> step, const LayoutOptions& layout,
+SavedModel open_saved_model(const std::string& path,
+                            std::optional<std::int64_t> step,
+                            const LayoutOptions& layout,
                             std::optional<DType> dtype) {
   SavedModel saved;
   saved.step_directory = resolve_checkpoint(path, step);
   saved.meta = read_meta(saved.step_directory);
   std::vector<std::string> arguments;
-  for (const char* name : {"model", "layers", "heads", "width", "ffn-width", "max-positions", "vocab-size", "positions",
-                           "norm", "activation", "bias", "dropout", "attention-dropout", "objective", "sequence-length"}) {
+  for (const char* name : {"model", "layers", "heads", "width", "ffn-width", "max-positions",
+                           "vocab-size", "positions", "norm", "activation", "bias", "dropout",
+                           "attention-dropout", "objective", "sequence-length"}) {
     arguments.push_back(std::string("--") + name);
     arguments.push_back(setting(saved, name));
   }
@@ -35,7 +39,9 @@ SavedModel open_saved_model(const std::string& path, std::optional<std::int64_t>
   return saved;
 }
 
-TrainerConfig inference_config(const SavedModel& saved, const LayoutOptions& layout, Degrees degrees) {
+TrainerConfig inference_config(const SavedModel& saved,
+                               const LayoutOptions& layout,
+                               Degrees degrees) {
   TrainerConfig config;
   config.model = saved.model;
   config.degrees = degrees;

@@ -18,11 +18,16 @@ struct SavedModel {
   double mask_probability = 0.15;
 };
 
-// path: a run or a step directory. Throws Error naming it, the setting and its value when the checkpoint does not say what it must.
-SavedModel open_saved_model(const std::string& path, std::optional<std::int64_t> step, const LayoutOptions& layout,
+// path: a run or a step directory. Throws Error naming it, the setting and its value when the
+// checkpoint does not say what it must.
+SavedModel open_saved_model(const std::string& path,
+                            std::optional<std::int64_t> step,
+                            const LayoutOptions& layout,
                             std::optional<DType> dtype);
 
 // Forward only: one replica per data-parallel rank, no optimizer state is read. Collective.
-TrainerConfig inference_config(const SavedModel& saved, const LayoutOptions& layout, Degrees degrees);
+TrainerConfig inference_config(const SavedModel& saved,
+                               const LayoutOptions& layout,
+                               Degrees degrees);
 
 }  // namespace lockstep

@@ -6,7 +6,8 @@
 namespace lockstep {
 namespace {
 
-volatile std::sig_atomic_t requested = 0;  // written by the handler: the one place a signal can write to
+volatile std::sig_atomic_t requested =
+    0;  // written by the handler: the one place a signal can write to
 
 }  // namespace
 

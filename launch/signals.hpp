@@ -1,4 +1,5 @@
-// USR1, USR2 and TERM ask a run to save and stop. The handler sets a flag; the ranks agree on it before a step.
+// USR1, USR2 and TERM ask a run to save and stop. The handler sets a flag; the ranks agree on it
+// before a step.
 #pragma once
 
 namespace lockstep {

@@ -1,12 +1,12 @@
 #include "launch/throughput.hpp"
 
-#include <omp.h>
+#include <algorithm>
+#include <cstdlib>
 #include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <cstdlib>
+#include <omp.h>
 
 #include "core/ops/peak.hpp"
 
@@ -32,16 +32,17 @@ int set_threads(const Environment& environment, int threads) {
   if (threads == 0) {
     const auto online = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
     // A rank that the launcher bound has its cores for itself; unbound ranks share the node.
-    threads = usable_cores() < online ? usable_cores() : std::max(1, online / environment.local_size());
+    threads =
+        usable_cores() < online ? usable_cores() : std::max(1, online / environment.local_size());
   }
   omp_set_num_threads(threads);
   return threads;
 }
 
 double flops_per_token(const ModelConfig& model, index_t parameters, index_t sequence_length) {
-  return 6.0 * static_cast<double>(parameters) +
-         12.0 * static_cast<double>(model.layers) * static_cast<double>(sequence_length) *
-             static_cast<double>(model.width);
+  return 6.0 * static_cast<double>(parameters) + 12.0 * static_cast<double>(model.layers) *
+                                                     static_cast<double>(sequence_length) *
+                                                     static_cast<double>(model.width);
 }
 
 double measure_peak_gflops(const Environment& environment, DType dtype, int threads) {

@@ -1,4 +1,5 @@
-// `lockstep pretrain`: open or resume a run, then the loop: data, forward and backward, sums, clip, step, report, save.
+// `lockstep pretrain`: open or resume a run, then the loop: data, forward and backward, sums, clip,
+// step, report, save.
 #include "launch/train.hpp"
 
 #include <algorithm>
@@ -6,8 +7,8 @@
 #include <cmath>
 #include <filesystem>
 #include <iostream>
+#include <set>
 
-#include "core/durable_file.hpp"
 #include "core/optim/learning_rate.hpp"
 #include "data/corpus.hpp"
 #include "data/loader.hpp"
@@ -17,6 +18,7 @@
 #include "launch/signals.hpp"
 #include "launch/throughput.hpp"
 #include "launch/trainer.hpp"
+#include "parallel/mpi/traffic.hpp"
 
 namespace lockstep {
 namespace {
@@ -37,7 +39,8 @@ struct Setup {
   std::optional<LoaderConfig> validation;
 };
 
-std::optional<LoaderConfig> validation_data(const RunOptions& options, const LoaderConfig& training) {
+std::optional<LoaderConfig> validation_data(const RunOptions& options,
+                                            const LoaderConfig& training) {
   LoaderConfig data = training;
   data.corpora.clear();
   if (options.validation_corpus) {
@@ -56,10 +59,9 @@ std::optional<LoaderConfig> validation_data(const RunOptions& options, const Loa
 
 Setup read_setup(const RunOptions& options, const Environment& environment) {
   Setup setup;
-  setup.degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp, options.layout.cp,
-                                  options.layout.tp);
+  setup.degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp,
+                                  options.layout.cp, options.layout.tp);
   index_t vocabulary = 0;
-  std::string tokenizer;
   for (const auto& [directory, weight] : options.corpora) {
     const CorpusInfo info = read_corpus_info(directory);
     setup.fingerprint += (setup.fingerprint.empty() ? "" : ",") + info.fingerprint;
@@ -110,8 +112,8 @@ class Pretrain {
         directory_(options.output),
         trainer_(environment, trainer_config(options, setup_)),
         settings_(fixed_settings(options, setup_.model)),
-        rate_{options.learning_rate, options.min_learning_rate, options.warmup_steps, options.decay_steps,
-              options.decay} {}
+        rate_{options.learning_rate, options.min_learning_rate, options.warmup_steps,
+              options.decay_steps, options.decay} {}
 
   int run();
 
@@ -123,6 +125,7 @@ class Pretrain {
   void validate(std::int64_t step);
   bool checkpoint_due(std::int64_t step) const;
   void save(bool must_succeed);
+  void report_traffic();
   int finish(const std::string& reason, ExitCode code);
   CheckpointMeta meta() const;
   StartEvent start_event() const;
@@ -138,9 +141,10 @@ class Pretrain {
   std::unique_ptr<Loader> loader_;
   std::unique_ptr<ValidationLoader> validation_;
   std::unique_ptr<Report> report_;
-  std::int64_t step_ = 0;   // the last one done
-  std::int64_t saved_ = -1; // the step of the newest checkpoint of this run
+  std::int64_t step_ = 0;    // the last one done
+  std::int64_t saved_ = -1;  // the step of the newest checkpoint of this run
   double peak_gflops_ = 0;
+  std::vector<TrafficRow> traffic_;  // of this rank in the last step done
   bool stop_ = false;
   Clock::time_point last_save_ = Clock::now();
 };
@@ -165,20 +169,25 @@ CheckpointMeta Pretrain::meta() const {
   meta.corpus_fingerprint = setup_.fingerprint;
   meta.options = settings_;
   const Degrees& d = setup_.degrees;
-  meta.layout = {{"dp", std::to_string(d.dp)}, {"pp", std::to_string(d.pp)}, {"cp", std::to_string(d.cp)},
-                 {"tp", std::to_string(d.tp)}, {"zero", options_.layout.zero ? "1" : "0"},
+  meta.layout = {{"dp", std::to_string(d.dp)},
+                 {"pp", std::to_string(d.pp)},
+                 {"cp", std::to_string(d.cp)},
+                 {"tp", std::to_string(d.tp)},
+                 {"zero", options_.layout.zero ? "1" : "0"},
                  {"corpus", std::filesystem::absolute(options_.corpora.front().first).string()}};
   return meta;
 }
 
-// False, with a warning, when the checkpoint is damaged; a mismatch of settings is the user's to solve and is thrown.
+// False, with a warning, when the checkpoint is damaged; a mismatch of settings is the user's to
+// solve and is thrown.
 bool Pretrain::load(const std::string& step_directory) {
   try {
     CheckpointMeta found;
     environment_.agree([&] { found = read_meta(step_directory); });
     environment_.agree([&] {
-      require(found.corpus_fingerprint == setup_.fingerprint, "the corpus's fingerprint ", setup_.fingerprint,
-              " is not that of ", step_directory, ", ", found.corpus_fingerprint,
+      require(found.corpus_fingerprint == setup_.fingerprint, "the corpus's fingerprint ",
+              setup_.fingerprint, " is not that of ", step_directory, ", ",
+              found.corpus_fingerprint,
               ": train on the same corpus and tokenizer, or start a new --output");
       check_resumed(settings_, found.options, step_directory);
     });
@@ -187,7 +196,8 @@ bool Pretrain::load(const std::string& step_directory) {
     return true;
   } catch (const AgreedError& error) {
     if (error.code() == ExitCode::refused) throw;
-    if (error.speaker()) std::cerr << "lockstep: warning: " << error.what() << "; trying an older one\n";
+    if (error.speaker())
+      std::cerr << "lockstep: warning: " << error.what() << "; trying an older one\n";
     return false;
   }
 }
@@ -201,7 +211,8 @@ void Pretrain::continue_or_initialize(const ResumeChoice& choice) {
   }
   environment_.agree([&] {
     if (!choice.candidates.empty()) {
-      fail("no checkpoint of ", choice.candidates.front(), " and older ones is whole; restore one, or start a new --output");
+      fail("no checkpoint of ", choice.candidates.front(),
+           " and older ones is whole; restore one, or start a new --output");
     }
   });
   trainer_.initialize();
@@ -231,11 +242,12 @@ void Pretrain::report(const StepResult& result, double seconds) {
   event.tokens = step_ * tokens;
   event.seconds = seconds;
   event.tokens_per_second = static_cast<double>(tokens) / seconds;
-  event.peak_share = event.tokens_per_second *
-                     flops_per_token(setup_.model, trainer_.table().count(), setup_.sequence_length) /
-                     (peak_gflops_ * 1e9);
+  event.peak_share =
+      event.tokens_per_second *
+      flops_per_token(setup_.model, trainer_.table().count(), setup_.sequence_length) /
+      (peak_gflops_ * 1e9);
   event.data_wait_seconds = loader_->wait_seconds();
-  report_->step(event);
+  report_->step(event, step_ % options_.log_every == 0 || step_ == options_.steps);
 }
 
 StepResult Pretrain::step(std::int64_t step) {
@@ -257,8 +269,10 @@ StepResult Pretrain::step(std::int64_t step) {
   StepResult result = trainer_.compute_gradients(batch, step, agreement.terms);
   if (!std::isfinite(result.loss) || !std::isfinite(result.gradient_norm)) {
     environment_.agree([&] {
-      fail("step ", step, ": the loss is ", result.loss, " and the gradient norm ", result.gradient_norm,
-           "; lower --learning-rate or clip with --clip-norm and continue from the last checkpoint");
+      fail(
+          "step ", step, ": the loss is ", result.loss, " and the gradient norm ",
+          result.gradient_norm,
+          "; lower --learning-rate or clip with --clip-norm and continue from the last checkpoint");
     });
   }
   trainer_.apply_gradients(step, rate_.at(step), result);
@@ -269,16 +283,18 @@ void Pretrain::validate(std::int64_t step) {
   const auto begin = Clock::now();
   const Evaluation evaluation = evaluate_all(environment_, trainer_, *validation_);
   if (!report_) return;
-  report_->validation({step, total_loss(evaluation.terms), figures(evaluation.terms, true), evaluation.tokens,
-                       seconds_since(begin)});
+  report_->validation({step, total_loss(evaluation.terms), figures(evaluation.terms, true),
+                       evaluation.tokens, seconds_since(begin)});
 }
 
 bool Pretrain::checkpoint_due(std::int64_t step) const {
-  if (step == options_.steps || (options_.exit_at_step && step == *options_.exit_at_step)) return true;
+  if (step == options_.steps || (options_.exit_at_step && step == *options_.exit_at_step))
+    return true;
   return options_.checkpoint_every > 0 && step % options_.checkpoint_every == 0;
 }
 
-// A failed save is warned about and training goes on with the older checkpoint, unless the run ends with it.
+// A failed save is warned about and training goes on with the older checkpoint, unless the run ends
+// with it.
 void Pretrain::save(bool must_succeed) {
   const auto begin = Clock::now();
   try {
@@ -286,19 +302,39 @@ void Pretrain::save(bool must_succeed) {
     saved_ = step_;
     if (report_) {
       report_->checkpoint({step_, result.bytes, seconds_since(begin), result.seconds, result.path});
-      prune_checkpoints(directory_.checkpoints(), options_.keep);
+      prune_checkpoints(directory_.checkpoints(), options_.keep, options_.keep_every);
     }
   } catch (const AgreedError& error) {
     if (must_succeed) throw;
     if (error.speaker()) {
-      std::cerr << "lockstep: warning: step " << step_ << " is not saved: " << error.what() << "; training goes on\n";
+      std::cerr << "lockstep: warning: step " << step_ << " is not saved: " << error.what()
+                << "; training goes on\n";
     }
   }
   last_save_ = Clock::now();
 }
 
+// Of the last step done. Scalars and control messages are one kind.
+void Pretrain::report_traffic() {
+  const std::set<std::string> volumes{"layer",      "embedding", "head", "cross_entropy",
+                                      "replicated", "stage",     "tied", "gradient",
+                                      "parameter",  "attention"};
+  std::vector<TrafficRow> rows;
+  for (TrafficRow row : environment_.sum_traffic(traffic_)) {
+    if (volumes.count(row.what) == 0) row.what = "other";
+    add_traffic(rows, row);
+  }
+  if (!report_) return;
+  for (const TrafficRow& row : rows) {
+    report_->traffic(
+        {step_, row.axis, row.what, row.operation, static_cast<std::uint64_t>(row.messages),
+         static_cast<std::uint64_t>(row.elements), static_cast<std::uint64_t>(row.bytes)});
+  }
+}
+
 int Pretrain::finish(const std::string& reason, ExitCode code) {
   if (saved_ != step_) save(true);
+  report_traffic();
   const std::string hash = options_.hash_weights ? trainer_.weights_hash() : "";
   if (report_) {
     const EndEvent event{step_, reason, hash};
@@ -320,12 +356,15 @@ int Pretrain::run() {
     report_ = std::make_unique<Report>(options_.output);
     report_->start(start_event());
   }
-  const std::int64_t last = options_.exit_at_step ? std::min(*options_.exit_at_step, options_.steps) : options_.steps;
+  const std::int64_t last =
+      options_.exit_at_step ? std::min(*options_.exit_at_step, options_.steps) : options_.steps;
   while (step_ < last) {
     const auto begin = Clock::now();
+    environment_.reset_traffic();
     const StepResult result = step(step_ + 1);
     if (stop_) return finish("signal", ExitCode::saved);
     ++step_;
+    traffic_ = environment_.traffic();
     report(result, seconds_since(begin));
     if (validation_ && step_ % options_.validate_every == 0) validate(step_);
     bool due = checkpoint_due(step_);
@@ -337,7 +376,8 @@ int Pretrain::run() {
     }
     if (due && saved_ != step_) save(step_ == last);
   }
-  return step_ < options_.steps ? finish("exit-at-step", ExitCode::done) : finish("finished", ExitCode::done);
+  return step_ < options_.steps ? finish("exit-at-step", ExitCode::done)
+                                : finish("finished", ExitCode::done);
 }
 
 }  // namespace

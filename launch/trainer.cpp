@@ -43,14 +43,28 @@ Trainer::Trainer(const Environment& environment, const TrainerConfig& config)
       topology_(environment, config.degrees),
       table_(config.model),
       stages_(cut(config)),
-      store_(table_, stages_[static_cast<std::size_t>(topology_.pp_rank())], topology_.tp_rank(),
-             config.degrees.tp, config.dtype, Device{}),
-      stage_(config.model, stages_[static_cast<std::size_t>(topology_.pp_rank())], store_, topology_.tp(),
+      store_(table_,
+             stages_[static_cast<std::size_t>(topology_.pp_rank())],
+             topology_.tp_rank(),
+             config.degrees.tp,
+             config.dtype,
+             Device{}),
+      stage_(config.model,
+             stages_[static_cast<std::size_t>(topology_.pp_rank())],
+             store_,
+             topology_.tp(),
              config.recompute),
-      runner_(stage_, config.model, config.dtype, topology_,
+      runner_(stage_,
+              config.model,
+              config.dtype,
+              topology_,
               make_schedule(config.schedule, config.degrees.pp, config.microbatches)),
       gradients_(store_, topology_, stages_, config.zero),
-      optimizer_(gradients_.own_span(), optimizer_views(store_), config.dtype, Device{}, config.optimizer) {}
+      optimizer_(gradients_.own_span(),
+                 optimizer_views(store_),
+                 config.dtype,
+                 Device{},
+                 config.optimizer) {}
 
 Context Trainer::context(std::int64_t step, std::vector<LossTerm>& terms, bool training) const {
   Context context;
@@ -79,7 +93,9 @@ StepAgreement Trainer::agree(const StepBatch& batch, bool stop, bool failed) con
   return agreement;
 }
 
-StepResult Trainer::compute_gradients(const StepBatch& batch, std::int64_t step, std::vector<LossTerm> terms) {
+StepResult Trainer::compute_gradients(const StepBatch& batch,
+                                      std::int64_t step,
+                                      std::vector<LossTerm> terms) {
   StepResult result;
   store_.gradients().fill_zero();
   const PassSeconds passes = runner_.run(batch, context(step, terms, true));
@@ -154,6 +170,8 @@ void Trainer::load(const std::string& step_directory, bool weights_only) {
   load_checkpoint(environment_, topology_, step_directory, store_, weights_only ? nullptr : &state);
 }
 
-std::string Trainer::weights_hash() const { return weights_sha256(topology_, table_, stages_, store_); }
+std::string Trainer::weights_hash() const {
+  return weights_sha256(topology_, table_, stages_, store_);
+}
 
 }  // namespace lockstep

@@ -1,5 +1,5 @@
-// One rank's part of a model in training: parameters, stage, pipeline, gradient sums, optimizer. pretrain, eval, bench and the
-// oracle check are loops around it.
+// One rank's part of a model in training: parameters, stage, pipeline, gradient sums, optimizer.
+// pretrain, eval, bench and the oracle check are loops around it.
 #pragma once
 
 #include <cstdint>
@@ -31,8 +31,8 @@ struct TrainerConfig {
   std::uint64_t seed = 0;
 };
 
-// What the ranks agree on before a step's first forward: the integer counts of the loss terms over the global batch, whether
-// a rank was asked to stop, and whether one failed to get its data.
+// What the ranks agree on before a step's first forward: the integer counts of the loss terms over
+// the global batch, whether a rank was asked to stop, and whether one failed to get its data.
 struct StepAgreement {
   std::vector<LossTerm> terms;
   bool stop = false;
@@ -43,8 +43,10 @@ struct StepResult {
   std::vector<LossTerm> terms;  // sums over the global batch, in double
   double loss = 0;              // sum of weight * sum / count
   double gradient_norm = 0;     // before clipping
-  // Of this rank. communication: gradient sums, norm, parameter gather; what the passes wait for is theirs.
-  double forward_seconds = 0, backward_seconds = 0, communication_seconds = 0, optimizer_seconds = 0;
+  // Of this rank. communication: gradient sums, norm, parameter gather; what the passes wait for is
+  // theirs.
+  double forward_seconds = 0, backward_seconds = 0, communication_seconds = 0,
+         optimizer_seconds = 0;
 };
 
 double total_loss(const std::vector<LossTerm>& terms);
@@ -65,11 +67,15 @@ class Trainer {
 
   // All of the following are collective.
   StepAgreement agree(const StepBatch& batch, bool stop, bool failed) const;
-  // Forward, backward and gradient sums: gradients() of the store hold count_0 times the gradient of the loss.
-  StepResult compute_gradients(const StepBatch& batch, std::int64_t step, std::vector<LossTerm> terms);
+  // Forward, backward and gradient sums: gradients() of the store hold count_0 times the gradient
+  // of the loss.
+  StepResult compute_gradients(const StepBatch& batch,
+                               std::int64_t step,
+                               std::vector<LossTerm> terms);
   // Clips, steps the own span with `rate`, gathers the values.
   void apply_gradients(std::int64_t step, double rate, StepResult& result);
-  // Sums, counts and right predictions over microbatches of all data-parallel ranks; each rank brings equally many.
+  // Sums, counts and right predictions over microbatches of all data-parallel ranks; each rank
+  // brings equally many.
   std::vector<LossTerm> evaluate(const std::vector<Batch>& batches);
 
   SaveResult save(const std::string& checkpoints, const CheckpointMeta& meta) const;

@@ -9,7 +9,10 @@ namespace lockstep::test {
 namespace {
 
 // "transformer.h.3.attn.c_attn.weight" -> ("transformer.h.", 3, ".attn.c_attn.weight")
-bool split_layer(const std::string& name, const std::string& prefix, std::string& layer, std::string& rest) {
+bool split_layer(const std::string& name,
+                 const std::string& prefix,
+                 std::string& layer,
+                 std::string& rest) {
   if (name.rfind(prefix, 0) != 0) return false;
   const std::size_t dot = name.find('.', prefix.size());
   if (dot == std::string::npos) return false;
@@ -19,11 +22,16 @@ bool split_layer(const std::string& name, const std::string& prefix, std::string
 }
 
 const std::map<std::string, std::string> gpt_layer{
-    {"ln_1.weight", "attention_norm.weight"},        {"ln_1.bias", "attention_norm.bias"},
-    {"attn.c_proj.weight", "attention.output.weight"}, {"attn.c_proj.bias", "attention.output.bias"},
-    {"ln_2.weight", "ffn_norm.weight"},              {"ln_2.bias", "ffn_norm.bias"},
-    {"mlp.c_fc.weight", "ffn.input.weight"},         {"mlp.c_fc.bias", "ffn.input.bias"},
-    {"mlp.c_proj.weight", "ffn.output.weight"},      {"mlp.c_proj.bias", "ffn.output.bias"}};
+    {"ln_1.weight", "attention_norm.weight"},
+    {"ln_1.bias", "attention_norm.bias"},
+    {"attn.c_proj.weight", "attention.output.weight"},
+    {"attn.c_proj.bias", "attention.output.bias"},
+    {"ln_2.weight", "ffn_norm.weight"},
+    {"ln_2.bias", "ffn_norm.bias"},
+    {"mlp.c_fc.weight", "ffn.input.weight"},
+    {"mlp.c_fc.bias", "ffn.input.bias"},
+    {"mlp.c_proj.weight", "ffn.output.weight"},
+    {"mlp.c_proj.bias", "ffn.output.bias"}};
 
 const std::map<std::string, std::string> bert_layer{
     {"attention.self.query.weight", "attention.query.weight"},
@@ -63,8 +71,11 @@ const std::map<std::string, std::string> ends{
     {"cls.seq_relationship.weight", "nsp.weight"},
     {"cls.seq_relationship.bias", "nsp.bias"}};
 
-GoldTensor translate(const std::string& path, const std::string& name, const std::vector<index_t>& shape) {
-  GoldTensor tensor{.name = name, .shape = shape, .transposed = false, .parts = {}, .key_bias = false};
+GoldTensor translate(const std::string& path,
+                     const std::string& name,
+                     const std::vector<index_t>& shape) {
+  GoldTensor tensor{
+      .name = name, .shape = shape, .transposed = false, .parts = {}, .key_bias = false};
   std::string layer, rest;
   if (split_layer(name, "transformer.h.", layer, rest)) {
     const std::string prefix = "layers." + layer + ".";
@@ -73,7 +84,8 @@ GoldTensor translate(const std::string& path, const std::string& name, const std
       const index_t C = shape.back() / 3;
       index_t first = 0;
       for (const char* part : {"query", "key", "value"}) {
-        tensor.parts.push_back({prefix + "attention." + part + (weight ? ".weight" : ".bias"), first});
+        tensor.parts.push_back(
+            {prefix + "attention." + part + (weight ? ".weight" : ".bias"), first});
         first += C;
       }
     } else {
@@ -101,9 +113,12 @@ index_t GoldTensor::index(const GoldPart& part, index_t row, index_t column) con
 
 GoldFile::GoldFile(const std::string& path) : path_(path) {
   const hdf5::Reader file(path);
-  require(file.string_attribute("format") == "lockstep-gold" && file.number_attribute("version") == 1, path,
-          " is not a gold file of version 1");
-  const auto number = [&file](const char* name) { return static_cast<index_t>(file.number_attribute(name)); };
+  require(
+      file.string_attribute("format") == "lockstep-gold" && file.number_attribute("version") == 1,
+      path, " is not a gold file of version 1");
+  const auto number = [&file](const char* name) {
+    return static_cast<index_t>(file.number_attribute(name));
+  };
   const bool bert = file.string_attribute("model") == "bert";
   model_.layers = number("num_layers");
   model_.heads = number("num_heads");
@@ -158,8 +173,15 @@ Batch GoldFile::batch(int step, index_t first, index_t count) const {
     const auto begin = all.begin() + (step * B_ + first) * row_length;
     return std::vector<std::int32_t>(begin, begin + count * row_length);
   };
-  Batch batch{.B = count, .T = T_, .tokens = {}, .segments = {}, .lengths = {}, .sample_ids = {},
-              .target_rows = {}, .target_ids = {}, .labels = {}};
+  Batch batch{.B = count,
+              .T = T_,
+              .tokens = {},
+              .segments = {},
+              .lengths = {},
+              .sample_ids = {},
+              .target_rows = {},
+              .target_ids = {},
+              .labels = {}};
   batch.tokens = Tensor::from(rows(ids_, T_), {count * T_});
   std::vector<std::int64_t> samples;
   for (index_t b = 0; b < count; ++b) samples.push_back(step * B_ + first + b);

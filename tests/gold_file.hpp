@@ -1,5 +1,6 @@
-// A gold file: weights, batches, losses, gradients and AdamW steps of a small GPT-2 or BERT, computed by PyTorch in double.
-// Layout (docs/verification.md): /batch, /weights, /grads, /weights_after by Hugging Face names; GPT-2's Conv1D matrices are (in, out).
+// A gold file: weights, batches, losses, gradients and AdamW steps of a small GPT-2 or BERT,
+// computed by PyTorch in double. Layout (docs/verification.md): /batch, /weights, /grads,
+// /weights_after by Hugging Face names; GPT-2's Conv1D matrices are (in, out).
 #pragma once
 
 #include <string>
@@ -12,14 +13,15 @@
 
 namespace lockstep::test {
 
-// One canonical parameter inside a gold tensor: its rows are rows [first, first + n) of the tensor (columns, when transposed).
+// One canonical parameter inside a gold tensor: its rows are rows [first, first + n) of the tensor
+// (columns, when transposed).
 struct GoldPart {
   std::string canonical;
   index_t first = 0;
 };
 
 struct GoldTensor {
-  std::string name;             // in the file
+  std::string name;  // in the file
   std::vector<index_t> shape;
   bool transposed = false;      // stored (in, out)
   std::vector<GoldPart> parts;  // one, or query, key, value
@@ -44,7 +46,8 @@ class GoldFile {
   index_t B() const { return B_; }
   index_t T() const { return T_; }
 
-  std::vector<double> values(const std::string& group, const GoldTensor& tensor) const;  // "weights", "grads", "weights_after"
+  std::vector<double> values(const std::string& group, const GoldTensor& tensor)
+      const;  // "weights", "grads", "weights_after"
   // Sequences [first, first + count) of a step (0-based).
   Batch batch(int step, index_t first, index_t count) const;
 

@@ -1,9 +1,11 @@
-// oracle_check GOLD.h5 [--precision fp64|fp32] [--device cpu] [--tp N] [--pp N] [--schedule S] [--microbatch-size N], under mpirun:
-// gradients of step 1, losses and gradient norms of all AdamW steps and the weights after them against a gold file.
+// oracle_check GOLD.h5 [--precision fp64|fp32] [--device cpu] [--tp N] [--pp N] [--schedule S]
+// [--microbatch-size N], under mpirun: gradients of step 1, losses and gradient norms of all AdamW
+// steps and the weights after them against a gold file.
 //
-// Relative L2 errors ||a - b|| / ||b|| per tensor in double. A key bias has the true gradient 0 (softmax does not see it): its difference
-// is measured against 1e-3 of the gradient norm, and its weights are left out. In fp32 every difference of gradients is measured against
-// at least 1e-2 of the gradient norm: a sum that cancels holds little but rounding.
+// Relative L2 errors ||a - b|| / ||b|| per tensor in double. A key bias has the true gradient 0
+// (softmax does not see it): its difference is measured against 1e-3 of the gradient norm, and its
+// weights are left out. In fp32 every difference of gradients is measured against at least 1e-2 of
+// the gradient norm: a sum that cancels holds little but rounding.
 #include <cmath>
 #include <cstdio>
 #include <map>
@@ -42,17 +44,20 @@ Arguments parse(int argc, char** argv) {
       *texts[word] = value;
       continue;
     }
-    require(word == "--tp" || word == "--pp" || word == "--microbatch-size", "unknown option ", word);
+    require(word == "--tp" || word == "--pp" || word == "--microbatch-size", "unknown option ",
+            word);
     char* end = nullptr;
     const long number = std::strtol(value.c_str(), &end, 10);
-    require(*end == '\0' && number >= 1 && number <= 1 << 20, word, " ", value, ": not a count from 1");
+    require(*end == '\0' && number >= 1 && number <= 1 << 20, word, " ", value,
+            ": not a count from 1");
     if (word == "--tp") arguments.tp = static_cast<int>(number);
     if (word == "--pp") arguments.pp = static_cast<int>(number);
     if (word == "--microbatch-size") arguments.microbatch_size = number;
   }
-  require(!arguments.gold.empty(), "usage: oracle_check GOLD.h5 [--precision fp64|fp32] [--tp N] [--pp N] ...");
-  require(arguments.precision == "fp64" || arguments.precision == "fp32", "--precision ", arguments.precision,
-          ": fp32 or fp64");
+  require(!arguments.gold.empty(),
+          "usage: oracle_check GOLD.h5 [--precision fp64|fp32] [--tp N] [--pp N] ...");
+  require(arguments.precision == "fp64" || arguments.precision == "fp32", "--precision ",
+          arguments.precision, ": fp32 or fp64");
   require(arguments.device == "cpu", "--device ", arguments.device, ": this build computes on cpu");
   return arguments;
 }
@@ -62,11 +67,13 @@ void raise(double& worst, double error) {
   if (!(error <= worst)) worst = std::isnan(worst) ? worst : error;
 }
 
-// Compares one rank's part of `store` with the gold tensors; elements are counted on the one rank that owns them.
+// Compares one rank's part of `store` with the gold tensors; elements are counted on the one rank
+// that owns them.
 class Comparison {
  public:
   Comparison(Trainer& trainer, const GoldFile& gold) : trainer_(trainer), gold_(gold) {
-    for (const ParameterStore::Entry& entry : trainer.store().entries()) entries_[entry.row->name] = &entry;
+    for (const ParameterStore::Entry& entry : trainer.store().entries())
+      entries_[entry.row->name] = &entry;
   }
 
   void load_weights() {
@@ -80,13 +87,16 @@ class Comparison {
   }
 
   // Squared distance and squared gold norm over all ranks.
-  std::pair<double, double> distance(const GoldTensor& tensor, const std::string& group, bool of_gradient, double factor) {
+  std::pair<double, double> distance(const GoldTensor& tensor,
+                                     const std::string& group,
+                                     bool of_gradient,
+                                     double factor) {
     const std::vector<double> values = gold_.values(group, tensor);
     std::vector<double> sums{0, 0};
     each_element(tensor, [&](const ParameterStore::Entry& entry, index_t at, index_t gold_at) {
       if (!owned(entry)) return;
-      if (!of_gradient && tensor.name.ends_with("attn.c_attn.bias") && gold_at >= tensor.shape[0] / 3 &&
-          gold_at < 2 * (tensor.shape[0] / 3)) {
+      if (!of_gradient && tensor.name.ends_with("attn.c_attn.bias") &&
+          gold_at >= tensor.shape[0] / 3 && gold_at < 2 * (tensor.shape[0] / 3)) {
         return;  // the key third
       }
       const Tensor& mine = of_gradient ? entry.parameter.gradient : entry.parameter.value;
@@ -138,7 +148,10 @@ StepBatch step_batch(const GoldFile& gold, int step, const Topology& topology, i
   return batch;
 }
 
-TrainerConfig trainer_config(const Arguments& arguments, const GoldFile& gold, Degrees degrees, index_t microbatch) {
+TrainerConfig trainer_config(const Arguments& arguments,
+                             const GoldFile& gold,
+                             Degrees degrees,
+                             index_t microbatch) {
   TrainerConfig config;
   config.model = gold.model();
   config.model.resolve(1, degrees.tp);
@@ -161,11 +174,12 @@ int run(const Environment& environment, const Arguments& arguments) {
   environment.agree([&] {
     opened.emplace(arguments.gold);
     const Degrees degrees = resolve_degrees(environment.size(), 0, arguments.pp, 1, arguments.tp);
-    require(opened->B() % degrees.dp == 0, "dp ", degrees.dp, " must divide the batch of ", opened->B(), " sequences");
+    require(opened->B() % degrees.dp == 0, "dp ", degrees.dp, " must divide the batch of ",
+            opened->B(), " sequences");
     const index_t per_rank = opened->B() / degrees.dp;
     microbatch = arguments.microbatch_size > 0 ? arguments.microbatch_size : per_rank;
-    require(per_rank % microbatch == 0, "--microbatch-size ", microbatch, " must divide the ", per_rank,
-            " sequences of a rank");
+    require(per_rank % microbatch == 0, "--microbatch-size ", microbatch, " must divide the ",
+            per_rank, " sequences of a rank");
     config = trainer_config(arguments, *opened, degrees, microbatch);
   });
   const GoldFile& gold = *opened;
@@ -209,11 +223,12 @@ int run(const Environment& environment, const Arguments& arguments) {
     if (speaks) std::printf("weight   %-60s %.2e\n", tensor.name.c_str(), error);
   }
   if (speaks) {
-    std::printf("worst gradient %.2e, worst loss %.2e, worst trajectory %.2e, worst weight %.2e\n", worst_gradient,
-                worst_loss, worst_trajectory, worst_weight);
+    std::printf("worst gradient %.2e, worst loss %.2e, worst trajectory %.2e, worst weight %.2e\n",
+                worst_gradient, worst_loss, worst_trajectory, worst_weight);
   }
   const double bound = oracle_tolerance(trainer.config().dtype);
-  const bool good = worst_gradient <= bound && worst_loss <= bound && worst_trajectory <= bound && worst_weight <= bound;
+  const bool good = worst_gradient <= bound && worst_loss <= bound && worst_trajectory <= bound &&
+                    worst_weight <= bound;
   return good ? 0 : 1;
 }
 

@@ -1,7 +1,7 @@
 // y = act(x) and dx = dy act'(x), elementwise.
-//   gelu       x Phi(x) = x/2 (1 + erf(x / sqrt 2))                        (Hendrycks & Gimpel 2016)
-//   gelu_tanh  x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))                (GPT-2)
-//   relu       max(x, 0)
+//   gelu       x Phi(x) = x/2 (1 + erf(x / sqrt 2))                        (Hendrycks & Gimpel
+//   2016) gelu_tanh  x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))                (GPT-2) relu
+//   max(x, 0)
 #pragma once
 
 #include "core/tensor.hpp"

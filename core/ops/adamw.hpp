@@ -1,6 +1,7 @@
 // One AdamW step (Loshchilov & Hutter 2019) on flat spans, decoupled decay:
 //   g = scale gradient;  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;
-//   value = value (1 - rate decay) - rate (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon).
+//   value = value (1 - rate decay) - rate (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) +
+//   epsilon).
 #pragma once
 
 #include "core/tensor.hpp"

@@ -1,7 +1,8 @@
-// Multi-head attention without a T x T tensor: y = softmax(scale q k^T + mask) dropout v, per sample and head, by blocks of
-// query rows; the backward pass recomputes the probabilities from lse, the log of each row's sum of exponentials.
-// B samples, NH heads (of this rank), HS head size.   q, y (B*T_q, NH*HS)  k, v (B*T_k, NH*HS)  lse (B, NH, T_q).
-// q, k, v and their gradients may be column views of one fused matrix (strided rows).
+// Multi-head attention without a T x T tensor: y = softmax(scale q k^T + mask) dropout v, per
+// sample and head, by blocks of query rows; the backward pass recomputes the probabilities from
+// lse, the log of each row's sum of exponentials. B samples, NH heads (of this rank), HS head size.
+// q, y (B*T_q, NH*HS)  k, v (B*T_k, NH*HS)  lse (B, NH, T_q). q, k, v and their gradients may be
+// column views of one fused matrix (strided rows).
 #pragma once
 
 #include "core/random.hpp"
@@ -9,29 +10,43 @@
 
 namespace lockstep {
 
-// Which keys a query sees. The general rule is visible(i, j) = key_order[j] < query_order[i]; these are its fast paths:
-// full: j < length; causal: j <= i and j < length. Rows at or past the length get y = 0 and pass no gradient.
+// Which keys a query sees. The general rule is visible(i, j) = key_order[j] < query_order[i]; these
+// are its fast paths: full: j < length; causal: j <= i and j < length. Rows at or past the length
+// get y = 0 and pass no gradient.
 enum class Mask { full, causal };
 
 struct AttentionSpec {
   index_t B = 0, T_q = 0, T_k = 0;
-  index_t heads = 0, kv_heads = 0, head_size = 0;  // of this rank; kv_heads = heads until grouped queries arrive
-  double scale = 1;                                // of q k^T: 1/sqrt(head_size) for GPT and BERT
+  index_t heads = 0, kv_heads = 0,
+          head_size = 0;  // of this rank; kv_heads = heads until grouped queries arrive
+  double scale = 1;       // of q k^T: 1/sqrt(head_size) for GPT and BERT
   Mask mask = Mask::full;
   Tensor lengths;  // (B) i32 valid keys and queries of each sample; undefined: all T
   // Dropout of the probabilities: entry (sample, head, i, j) is kept iff word (j mod 4) of
-  // philox({j / 4, i, sample low, (sample high & 0xffff) | head << 16}, key) is below keep_threshold(p); head counts over all ranks.
+  // philox({j / 4, i, sample low, (sample high & 0xffff) | head << 16}, key) is below
+  // keep_threshold(p); head counts over all ranks.
   double dropout = 0;
   PhiloxKey dropout_key{};
   Tensor sample_ids;       // (B) i64
   index_t first_head = 0;  // global number of this rank's head 0
 };
 
-void attention_forward(Tensor& y, Tensor& lse, const Tensor& q, const Tensor& k, const Tensor& v,
+void attention_forward(Tensor& y,
+                       Tensor& lse,
+                       const Tensor& q,
+                       const Tensor& k,
+                       const Tensor& v,
                        const AttentionSpec& spec);
 // Writes dq, dk, dv (all rows; those past the length are 0).
-void attention_backward(Tensor& dq, Tensor& dk, Tensor& dv, const Tensor& dy, const Tensor& q,
-                        const Tensor& k, const Tensor& v, const Tensor& y, const Tensor& lse,
+void attention_backward(Tensor& dq,
+                        Tensor& dk,
+                        Tensor& dv,
+                        const Tensor& dy,
+                        const Tensor& q,
+                        const Tensor& k,
+                        const Tensor& v,
+                        const Tensor& y,
+                        const Tensor& lse,
                         const AttentionSpec& spec);
 
 }  // namespace lockstep

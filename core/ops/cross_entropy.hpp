@@ -1,7 +1,9 @@
-// Cross-entropy over a vocabulary that may be cut over ranks: loss_i = log(sum_v exp(z_iv)) - z_i,target.
-// Each rank holds logits (N, V_local), the columns [first_column, first_column + V_local) of which only those below V
-// are real: padded columns never take part. targets (N) i32, -1 = not counted. In order:
-//   1. row_max (N): all-reduce max.   2. row_sum_exp, target logit (N): all-reduce sum.   3. loss and gradient from those.
+// Cross-entropy over a vocabulary that may be cut over ranks: loss_i = log(sum_v exp(z_iv)) -
+// z_i,target. Each rank holds logits (N, V_local), the columns [first_column, first_column +
+// V_local) of which only those below V are real: padded columns never take part. targets (N) i32,
+// -1 = not counted. In order:
+//   1. row_max (N): all-reduce max.   2. row_sum_exp, target logit (N): all-reduce sum.   3. loss
+//   and gradient from those.
 // Statistics are f64 for either dtype of the logits.
 #pragma once
 
@@ -14,16 +16,28 @@ struct VocabularySlice {
   index_t V = 0;  // real vocabulary over all ranks
 };
 
-// largest (N) f64; argmax (N) i64, the column (over all ranks) of the first largest, may be undefined. A rank without
-// real columns gives -inf and V.
-void cross_entropy_max(Tensor& largest, Tensor& argmax, const Tensor& logits, VocabularySlice slice);
-// statistics (2, N) f64: row 0 sum of exp(z - largest) over this rank's columns, row 1 the target's logit when it is here, else 0.
-void cross_entropy_statistics(Tensor& statistics, const Tensor& logits, const Tensor& targets,
-                              const Tensor& largest, VocabularySlice slice);
+// largest (N) f64; argmax (N) i64, the column (over all ranks) of the first largest, may be
+// undefined. A rank without real columns gives -inf and V.
+void cross_entropy_max(Tensor& largest,
+                       Tensor& argmax,
+                       const Tensor& logits,
+                       VocabularySlice slice);
+// statistics (2, N) f64: row 0 sum of exp(z - largest) over this rank's columns, row 1 the target's
+// logit when it is here, else 0.
+void cross_entropy_statistics(Tensor& statistics,
+                              const Tensor& logits,
+                              const Tensor& targets,
+                              const Tensor& largest,
+                              VocabularySlice slice);
 // Sum over counted rows of largest + log(sum) - target, in order, in double.
 double cross_entropy_loss(const Tensor& largest, const Tensor& statistics, const Tensor& targets);
-// In place: logits become factor (softmax - onehot(target)); 0 in rows not counted and in padded columns.
-void cross_entropy_backward(Tensor& logits, const Tensor& targets, const Tensor& largest,
-                            const Tensor& statistics, double factor, VocabularySlice slice);
+// In place: logits become factor (softmax - onehot(target)); 0 in rows not counted and in padded
+// columns.
+void cross_entropy_backward(Tensor& logits,
+                            const Tensor& targets,
+                            const Tensor& largest,
+                            const Tensor& statistics,
+                            double factor,
+                            VocabularySlice slice);
 
 }  // namespace lockstep

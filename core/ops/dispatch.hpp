@@ -1,9 +1,11 @@
 // The one dispatch of ops by device, and the only place that knows whether CUDA was built.
 //
-//   void gelu_forward(Tensor& y, const Tensor& x) { LOCKSTEP_DISPATCH(x.device(), gelu_forward(y, x)); }
+//   void gelu_forward(Tensor& y, const Tensor& x) { LOCKSTEP_DISPATCH(x.device(), gelu_forward(y,
+//   x)); }
 //
-// picks cuda::gelu_forward or cpu::gelu_forward. Without CUDA the cuda:: name is never formed, so no stub is needed: a
-// declared, never defined cuda:: function links in a CPU build (dispatch_test).
+// picks cuda::gelu_forward or cpu::gelu_forward. Without CUDA the cuda:: name is never formed, so
+// no stub is needed: a declared, never defined cuda:: function links in a CPU build
+// (dispatch_test).
 #pragma once
 
 #include "core/device.hpp"
@@ -19,7 +21,7 @@ inline void require_cpu(Device device) {
 }  // namespace lockstep
 
 #ifdef LOCKSTEP_WITH_CUDA
-#define LOCKSTEP_DISPATCH(device_, ...)                                                     \
+#define LOCKSTEP_DISPATCH(device_, ...) \
   ((device_).kind == ::lockstep::Device::Kind::cuda ? cuda::__VA_ARGS__ : cpu::__VA_ARGS__)
 #else
 #define LOCKSTEP_DISPATCH(device_, ...) (::lockstep::require_cpu(device_), cpu::__VA_ARGS__)

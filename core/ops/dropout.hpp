@@ -1,6 +1,7 @@
-// Inverted dropout whose mask is a function of global coordinates: element (sample, position, feature) of a site is kept iff
-// word (feature mod 4) of philox({feature / 4, position, sample low, sample high}, key) is below keep_threshold(p); kept
-// elements are scaled by 1 / (1 - p). The key holds seed, step and site (core/nn/context.hpp).
+// Inverted dropout whose mask is a function of global coordinates: element (sample, position,
+// feature) of a site is kept iff word (feature mod 4) of philox({feature / 4, position, sample low,
+// sample high}, key) is below keep_threshold(p); kept elements are scaled by 1 / (1 - p). The key
+// holds seed, step and site (core/nn/context.hpp).
 #pragma once
 
 #include "core/random.hpp"
@@ -8,8 +9,8 @@
 
 namespace lockstep {
 
-// How rows of an activation map to coordinates: row i of x is global row first_row + i of a microbatch whose row r is
-// position r mod T of sample sample_ids[r / T].
+// How rows of an activation map to coordinates: row i of x is global row first_row + i of a
+// microbatch whose row r is position r mod T of sample sample_ids[r / T].
 struct DropoutSpec {
   double probability = 0;  // in [0, 1); 0: every op below is the identity
   PhiloxKey key{};

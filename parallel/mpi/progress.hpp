@@ -23,7 +23,7 @@ class Progress {
  public:
   // Also moves what was started before. The Pending refers to this object, which must outlive it.
   [[nodiscard]] Pending start(std::unique_ptr<Operation> operation);
-  
+
  private:
   struct Active {
     std::uint64_t ticket;

@@ -7,16 +7,20 @@
 
 namespace lockstep::test {
 
-inline double epsilon(DType dtype) { return dtype == DType::f64 ? 2.220446049250313e-16 : 1.1920929e-07; }
+inline double epsilon(DType dtype) {
+  return dtype == DType::f64 ? 2.220446049250313e-16 : 1.1920929e-07;
+}
 
-// Bound on the relative error of a sum of `length` terms in any order: rounding errors of a sum add like a random walk, so
-// 8 sqrt(length) + 8 units in the last place leave room for the few operations around it.
+// Bound on the relative error of a sum of `length` terms in any order: rounding errors of a sum add
+// like a random walk, so 8 sqrt(length) + 8 units in the last place leave room for the few
+// operations around it.
 inline double tolerance(DType dtype, index_t length) {
   return epsilon(dtype) * (8.0 * std::sqrt(static_cast<double>(length)) + 8.0);
 }
 
-// Bound against PyTorch's double results through whole small models and ten optimizer steps: some 1e5 roundings, ill-conditioned
-// where a normalisation divides by a small deviation. Measured: fp64 below 1e-12, fp32 below 6e-6 on all gold files.
+// Bound against PyTorch's double results through whole small models and ten optimizer steps: some
+// 1e5 roundings, ill-conditioned where a normalisation divides by a small deviation. Measured: fp64
+// below 1e-12, fp32 below 6e-6 on all gold files.
 inline double oracle_tolerance(DType dtype) { return dtype == DType::f64 ? 1e-9 : 1e-5; }
 
 // ||a - b|| / ||b|| in double over all elements; strided rows are fine.
