@@ -22,5 +22,5 @@ learns() {
 }
 learns gpt 0.4 --steps 300 --learning-rate 3e-3
 # 0.69 is what a coin gives next-sentence prediction alone.
-learns bert 0.69 --steps 400 --learning-rate 3e-3
+learns bert 0.69 --steps 600 --learning-rate 5e-3
 verdict
