@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 #include <utility>
 
 #include "core/tensor.hpp"
@@ -89,6 +90,9 @@ class Group {
     start_receive(std::move(x), from, tag, what).wait();
   }
 };
+
+// text of `root` to all members. Collective.
+void broadcast_text(Group& group, std::string& text, int root);
 
 // One member: every collective is the identity; send and receive have no peer and are errors of
 // ours.

@@ -146,6 +146,7 @@ void read_run(RunOptions& run) {
   run.checkpoint_every = values.integer("checkpoint-every");
   run.checkpoint_minutes = values.real("checkpoint-minutes");
   run.keep = static_cast<int>(values.integer("keep"));
+  run.keep_every = values.integer("keep-every");
   run.exit_at_step = values.integer_if("exit-at-step");
   run.validate_every = values.integer("validate-every");
   run.validation_sequences = values.integer_if("validation-sequences").value_or(0);

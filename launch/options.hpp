@@ -71,6 +71,7 @@ struct RunOptions {
   std::int64_t checkpoint_every = 0;  // 0: only at the end
   double checkpoint_minutes = 0;      // 0: not by time
   int keep = 0;
+  std::int64_t keep_every = 0;  // 0: none beyond the newest
   std::optional<std::int64_t> exit_at_step;
   std::int64_t validate_every = 0;   // 0: never
   index_t validation_sequences = 0;  // 0: all

@@ -220,9 +220,9 @@ void Report::start(const StartEvent& event) {
   beat();
 }
 
-void Report::step(const StepEvent& event) {
+void Report::step(const StepEvent& event, bool shown) {
   append(to_json(event));
-  std::cout << step_line(event, seconds_left(event.step)) << std::endl;
+  if (shown) std::cout << step_line(event, seconds_left(event.step)) << std::endl;
   beat();
 }
 

@@ -88,7 +88,8 @@ class Report {
   Report& operator=(const Report&) = delete;
 
   void start(const StartEvent& event);
-  void step(const StepEvent& event);
+  // Every step goes to metrics.jsonl, those shown to the terminal too.
+  void step(const StepEvent& event, bool shown = true);
   void validation(const ValidationEvent& event);
   void checkpoint(const CheckpointEvent& event);
   void traffic(const TrafficEvent& event);

@@ -10,23 +10,6 @@
 #include "parallel/checkpoint/checkpoint.hpp"
 
 namespace lockstep {
-namespace {
-
-// A text from rank 0 to all.
-std::string broadcast_text(const Environment& environment, const std::string& text) {
-  Tensor size =
-      Tensor::from(std::vector<std::int64_t>{static_cast<std::int64_t>(text.size())}, {1});
-  environment.world().broadcast(size, 0, "control");
-  const index_t count = size.data<std::int64_t>()[0];
-  Tensor bytes = Tensor::zeros({count}, DType::u8);
-  if (environment.rank() == 0) std::memcpy(bytes.raw(), text.data(), text.size());
-  if (count > 0) environment.world().broadcast(bytes, 0, "control");
-  return std::string(reinterpret_cast<const char*>(bytes.data<std::uint8_t>()),
-                     static_cast<std::size_t>(count));
-}
-
-}  // namespace
-
 bool RunDirectory::finished(const Environment& environment, const std::string& resume) const {
   namespace fs = std::filesystem;
   std::string done;
@@ -45,7 +28,8 @@ bool RunDirectory::finished(const Environment& environment, const std::string& r
     clean_leftovers(checkpoints());
     if (fs::exists(path_ + "/DONE", error)) done = read_file(path_ + "/DONE");
   });
-  const bool is_done = !broadcast_text(environment, done).empty();
+  broadcast_text(environment.world(), done, 0);
+  const bool is_done = !done.empty();
   if (is_done && environment.rank() == 0) std::cout << path_ << " is finished: DONE says " << done;
   return is_done;
 }
@@ -60,7 +44,7 @@ ResumeChoice RunDirectory::choose(const Environment& environment, const std::str
     }
     for (const std::string& directory : list_checkpoints(checkpoints())) lines += directory + "\n";
   });
-  lines = broadcast_text(environment, lines);
+  broadcast_text(environment.world(), lines, 0);
   ResumeChoice choice;
   for (std::size_t begin = 0; begin < lines.size();) {
     const std::size_t end = lines.find('\n', begin);

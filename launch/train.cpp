@@ -7,8 +7,8 @@
 #include <cmath>
 #include <filesystem>
 #include <iostream>
+#include <set>
 
-#include "core/durable_file.hpp"
 #include "core/optim/learning_rate.hpp"
 #include "data/corpus.hpp"
 #include "data/loader.hpp"
@@ -18,6 +18,7 @@
 #include "launch/signals.hpp"
 #include "launch/throughput.hpp"
 #include "launch/trainer.hpp"
+#include "parallel/mpi/traffic.hpp"
 
 namespace lockstep {
 namespace {
@@ -61,7 +62,6 @@ Setup read_setup(const RunOptions& options, const Environment& environment) {
   setup.degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp,
                                   options.layout.cp, options.layout.tp);
   index_t vocabulary = 0;
-  std::string tokenizer;
   for (const auto& [directory, weight] : options.corpora) {
     const CorpusInfo info = read_corpus_info(directory);
     setup.fingerprint += (setup.fingerprint.empty() ? "" : ",") + info.fingerprint;
@@ -125,6 +125,7 @@ class Pretrain {
   void validate(std::int64_t step);
   bool checkpoint_due(std::int64_t step) const;
   void save(bool must_succeed);
+  void report_traffic();
   int finish(const std::string& reason, ExitCode code);
   CheckpointMeta meta() const;
   StartEvent start_event() const;
@@ -143,6 +144,7 @@ class Pretrain {
   std::int64_t step_ = 0;    // the last one done
   std::int64_t saved_ = -1;  // the step of the newest checkpoint of this run
   double peak_gflops_ = 0;
+  std::vector<TrafficRow> traffic_;  // of this rank in the last step done
   bool stop_ = false;
   Clock::time_point last_save_ = Clock::now();
 };
@@ -245,7 +247,7 @@ void Pretrain::report(const StepResult& result, double seconds) {
       flops_per_token(setup_.model, trainer_.table().count(), setup_.sequence_length) /
       (peak_gflops_ * 1e9);
   event.data_wait_seconds = loader_->wait_seconds();
-  report_->step(event);
+  report_->step(event, step_ % options_.log_every == 0 || step_ == options_.steps);
 }
 
 StepResult Pretrain::step(std::int64_t step) {
@@ -300,7 +302,7 @@ void Pretrain::save(bool must_succeed) {
     saved_ = step_;
     if (report_) {
       report_->checkpoint({step_, result.bytes, seconds_since(begin), result.seconds, result.path});
-      prune_checkpoints(directory_.checkpoints(), options_.keep);
+      prune_checkpoints(directory_.checkpoints(), options_.keep, options_.keep_every);
     }
   } catch (const AgreedError& error) {
     if (must_succeed) throw;
@@ -312,8 +314,27 @@ void Pretrain::save(bool must_succeed) {
   last_save_ = Clock::now();
 }
 
+// Of the last step done. Scalars and control messages are one kind.
+void Pretrain::report_traffic() {
+  const std::set<std::string> volumes{"layer",      "embedding", "head", "cross_entropy",
+                                      "replicated", "stage",     "tied", "gradient",
+                                      "parameter",  "attention"};
+  std::vector<TrafficRow> rows;
+  for (TrafficRow row : environment_.sum_traffic(traffic_)) {
+    if (volumes.count(row.what) == 0) row.what = "other";
+    add_traffic(rows, row);
+  }
+  if (!report_) return;
+  for (const TrafficRow& row : rows) {
+    report_->traffic(
+        {step_, row.axis, row.what, row.operation, static_cast<std::uint64_t>(row.messages),
+         static_cast<std::uint64_t>(row.elements), static_cast<std::uint64_t>(row.bytes)});
+  }
+}
+
 int Pretrain::finish(const std::string& reason, ExitCode code) {
   if (saved_ != step_) save(true);
+  report_traffic();
   const std::string hash = options_.hash_weights ? trainer_.weights_hash() : "";
   if (report_) {
     const EndEvent event{step_, reason, hash};
@@ -339,9 +360,11 @@ int Pretrain::run() {
       options_.exit_at_step ? std::min(*options_.exit_at_step, options_.steps) : options_.steps;
   while (step_ < last) {
     const auto begin = Clock::now();
+    environment_.reset_traffic();
     const StepResult result = step(step_ + 1);
     if (stop_) return finish("signal", ExitCode::saved);
     ++step_;
+    traffic_ = environment_.traffic();
     report(result, seconds_since(begin));
     if (validation_ && step_ % options_.validate_every == 0) validate(step_);
     bool due = checkpoint_due(step_);

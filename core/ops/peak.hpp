@@ -5,8 +5,8 @@
 
 namespace lockstep {
 
-// GFLOP/s of independent fused multiply-adds in registers on `threads` threads, the best of a few
-// short runs (about 10 ms).
+// GFLOP/s of independent fused multiply-adds in registers on `threads` threads, the best of ten
+// runs (30 ms).
 double peak_gflops(DType dtype, int threads);
 
 }  // namespace lockstep

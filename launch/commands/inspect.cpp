@@ -63,9 +63,12 @@ int run_checkpoint_verify(const OptionValues& values) {
 
 int run_schedule_show(const OptionValues& values) {
   const ActionTimes times = read_times(values);
+  // Not given: as many as the schedule needs.
+  const int virtual_stages =
+      values.given("virtual-stages") ? static_cast<int>(values.integer("virtual-stages")) : 0;
   const Schedule schedule =
       make_schedule(values.text("schedule"), static_cast<int>(values.integer("stages")),
-                    static_cast<int>(values.integer("microbatches")));
+                    static_cast<int>(values.integer("microbatches")), virtual_stages);
   std::cout << (values.flag("json") ? show_json(schedule, times) : show_text(schedule, times));
   return 0;
 }

@@ -59,7 +59,7 @@ SaveResult save_checkpoint(const Environment& environment,
 
 // Removes .tmp-* and .trash-* of killed runs, then all but the newest `keep` complete checkpoints.
 // One rank calls it.
-void prune_checkpoints(const std::string& checkpoints, int keep);
+void prune_checkpoints(const std::string& checkpoints, int keep, std::int64_t keep_every = 0);
 void clean_leftovers(const std::string& checkpoints);
 
 // step-* directories, newest first, with or without a manifest.

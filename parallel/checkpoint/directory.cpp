@@ -76,7 +76,7 @@ void clean_leftovers(const std::string& checkpoints) {
   }
 }
 
-void prune_checkpoints(const std::string& checkpoints, int keep) {
+void prune_checkpoints(const std::string& checkpoints, int keep, std::int64_t keep_every) {
   require(keep >= 1, "--keep ", keep,
           " must be at least 1: a run without a checkpoint cannot go on");
   clean_leftovers(checkpoints);
@@ -86,6 +86,8 @@ void prune_checkpoints(const std::string& checkpoints, int keep) {
       if (is_complete(path)) ++complete;
       continue;
     }
+    const std::optional<std::int64_t> step = step_of(path);
+    if (keep_every > 0 && step && *step % keep_every == 0) continue;
     // Out of sight first: a kill in the middle of the removal leaves no half checkpoint under a
     // good name.
     const std::string trash = checkpoints + "/.trash-" + fs::path(path).filename().string();

@@ -77,17 +77,6 @@ std::optional<Failure> failure_of(const std::function<void()>& body) {
   return std::nullopt;
 }
 
-void broadcast_text(Group& group, std::string& text, int root) {
-  Tensor length = Tensor::from<std::int64_t>({static_cast<std::int64_t>(text.size())}, {1});
-  group.broadcast(length, root, "text");
-  const index_t bytes = length.data<std::int64_t>()[0];
-  Tensor characters = Tensor::empty({bytes}, DType::u8);
-  if (group.rank() == root) std::copy(text.begin(), text.end(), characters.data<std::uint8_t>());
-  group.broadcast(characters, root, "text");
-  const std::uint8_t* first = characters.data<std::uint8_t>();
-  text.assign(first, first + bytes);
-}
-
 // One row a line: three names without blanks, three numbers.
 std::string print_rows(const std::vector<TrafficRow>& rows) {
   std::ostringstream out;
@@ -187,8 +176,8 @@ void Environment::abort(ExitCode code) const {
 const std::vector<TrafficRow>& Environment::traffic() const { return parts_->traffic.rows(); }
 void Environment::reset_traffic() const { parts_->traffic.reset(); }
 
-std::vector<TrafficRow> Environment::total_traffic() const {
-  const std::string own = print_rows(traffic());
+std::vector<TrafficRow> Environment::sum_traffic(const std::vector<TrafficRow>& rows) const {
+  const std::string own = print_rows(rows);
   std::vector<TrafficRow> total;
   for (int root = 0; root < size(); ++root) {
     std::string text = own;

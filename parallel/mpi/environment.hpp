@@ -57,9 +57,8 @@ class Environment {
   // parallel/mpi/traffic.hpp.
   const std::vector<TrafficRow>& traffic() const;
   void reset_traffic() const;
-  // Collective: the rows summed over all ranks, in the same order on each. What this call itself
-  // sends is not in it.
-  std::vector<TrafficRow> total_traffic() const;
+  // Collective: rows of every rank summed over all ranks, in the same order on each.
+  std::vector<TrafficRow> sum_traffic(const std::vector<TrafficRow>& rows) const;
 
  private:
   struct Parts;

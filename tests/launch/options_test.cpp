@@ -158,7 +158,7 @@ TEST(Options, RefusesUnknownRepeatedMissingAndStrayOnes) {
 TEST(Options, RefusesWhatIsNotThereYet) {
   const std::vector<Words> all = {{"--cp", "2"},
                                   {"--pp", "2", "--schedule", "interleaved"},
-                                  {"--pp", "2", "--schedule", "zb-h1"},
+                                  {"--pp", "2", "--schedule", "zb-v"},
                                   {"--pp", "2", "--schedule", "zb-v"},
                                   {"--virtual-stages", "2"},
                                   {"--sequence-parallel"},
@@ -175,8 +175,7 @@ TEST(Options, RefusesWhatIsNotThereYet) {
                                   {"--on-nonfinite", "rewind"},
                                   {"--verify-every", "10"},
                                   {"--drill", "kill:3:1"},
-                                  {"--batch-ramp", "8:16"},
-                                  {"--keep-every", "100"}};
+                                  {"--batch-ramp", "8:16"}};
 
   for (const Words& words : all) {
     expect_words(refused_run(words), {words[words.size() > 2 ? 2 : 0], "not there yet"});

@@ -23,13 +23,13 @@ double run_once(const cpu::Kernels<T>& kernels, index_t rounds, int threads) {
 }  // namespace
 
 double peak_gflops(DType dtype, int threads) {
-  constexpr index_t rounds = 200'000, chains = 12;
+  constexpr index_t rounds = 1'000'000, chains = 12;  // about 3 ms
   double best = 0;
   cpu::with_type(dtype, [&](auto zero) {
     using T = decltype(zero);
     const cpu::Kernels<T>& kernels = cpu::kernels<T>();
     const double work = 2.0 * static_cast<double>(rounds * chains * kernels.lanes * threads);
-    for (int run = 0; run < 5; ++run)
+    for (int run = 0; run < 10; ++run)
       best = std::max(best, work / run_once(kernels, rounds, threads));
   });
   return best * 1e-9;

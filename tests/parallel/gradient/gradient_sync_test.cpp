@@ -199,7 +199,7 @@ TEST_P(OnEveryLayout, OwnSpansCoverTheBufferAndGatherBringsTheStepToAll) {
 // Over all ranks; elements of rows of this axis and purpose.
 index_t total_elements(const std::string& axis, const std::string& what) {
   index_t elements = 0;
-  for (const TrafficRow& row : environment().total_traffic()) {
+  for (const TrafficRow& row : environment().sum_traffic(environment().traffic())) {
     if (row.axis == axis && row.what == what) elements += row.elements;
   }
   return elements;

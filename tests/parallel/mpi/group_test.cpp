@@ -289,7 +289,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 // The figure of one row summed over all ranks.
 TrafficRow total(const char* operation) {
-  for (const TrafficRow& row : environment().total_traffic()) {
+  for (const TrafficRow& row : environment().sum_traffic(environment().traffic())) {
     if (row.axis == "test" && row.what == "counted" && row.operation == operation) return row;
   }
   return {};
