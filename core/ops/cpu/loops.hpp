@@ -2,6 +2,8 @@
 // a sum with another, so the number of threads changes no bit.
 #pragma once
 
+#include <cassert>
+
 #include "core/tensor.hpp"
 
 namespace lockstep::cpu {
