@@ -603,7 +603,7 @@ std::vector<OptionRow> run_rows() {
        .commands = kPretrain,
        .group = group,
        .placeholder = "N",
-       .help = "steps between lines on the terminal and in metrics.jsonl",
+       .help = "steps between two lines on the terminal; metrics.jsonl has them all",
        .minimum = 1,
        .maximum = kMany},
       {.name = "hash-weights",
