@@ -383,7 +383,6 @@ int Pretrain::run() {
 }  // namespace
 
 int run_pretrain(const Environment& environment, const RunOptions& options) {
-  catch_stop_signals();
   set_threads(environment, options.numerics.threads);
   Setup setup;
   environment.agree([&] { setup = read_setup(options, environment); });

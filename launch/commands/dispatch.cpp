@@ -11,6 +11,7 @@
 #include "launch/evaluate.hpp"
 #include "launch/failure.hpp"
 #include "launch/generate.hpp"
+#include "launch/signals.hpp"
 #include "launch/train.hpp"
 
 namespace lockstep {
@@ -109,6 +110,7 @@ int run_on_ranks(const Words& words,
 int run_mpi_command(Command command, const Words& words) {
   switch (command) {
     case Command::pretrain:
+      catch_stop_signals();  // before MPI starts: no moment at which a signal kills a rank
       return run_on_ranks(words, read_run_options, run_pretrain);
     case Command::eval:
       return run_on_ranks(words, read_eval_options, run_eval);

@@ -52,7 +52,6 @@ refused 2 'nowhere' "$lockstep" corpus info nowhere
 refused 2 'characters' "$lockstep" tokenizer train --kind characters --vocab-size 9 --output v text
 refused 2 '--vocab-size is missing' "$lockstep" tokenizer train --kind bpe --output v text
 refused 2 '--times is 1,2' "$lockstep" schedule show --stages 2 --microbatches 4 --times 1,2
-refused 2 'zb-v is not there yet' "$lockstep" schedule show --schedule zb-v --stages 2 --microbatches 4
 refused 2 'standard input, line 1' sh -c 'echo 1 x | "$1" tokenizer decode --tokenizer bytes' sh "$lockstep"
 refused 2 "does not take the argument 'more'" "$lockstep" models more
 

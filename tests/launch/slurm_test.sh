@@ -66,7 +66,7 @@ export LOCKSTEP_BINARY=$lockstep LOCKSTEP_STALE_SECONDS=60 OMP_NUM_THREADS=1
 for launcher in srun mpirun; do
   export LOCKSTEP_LAUNCHER=$launcher
   run=$work/$launcher
-  job=$(submit "$run" 400)
+  job=$(submit "$run" 2000)
   until_true 60 stepped "$run"
   scancel --signal=USR1 --batch "$job"
   until_true 120 over "$job"
