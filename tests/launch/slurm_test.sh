@@ -66,10 +66,10 @@ export LOCKSTEP_BINARY=$lockstep LOCKSTEP_STALE_SECONDS=60 OMP_NUM_THREADS=1
 for launcher in srun mpirun; do
   export LOCKSTEP_LAUNCHER=$launcher
   run=$work/$launcher
-  job=$(submit "$run" 2000)
+  job=$(submit "$run" 600)
   until_true 60 stepped "$run"
   scancel --signal=USR1 --batch "$job"
-  until_true 120 over "$job"
+  until_true 240 over "$job"
   [ -e "$run/DONE" ]
   check $? "$launcher: warned, saved, queued again and done"
   [ "$(grep -c '"event":"start"' "$run/metrics.jsonl")" = 2 ] && grep -q '"reason":"signal"' "$run/metrics.jsonl"
