@@ -1,5 +1,5 @@
 # The three switches of the build, resolved here and nowhere else.
-option(LOCKSTEP_CUDA "Build the CUDA back end beside the CPU back end" OFF)
+set(LOCKSTEP_CUDA OFF CACHE STRING "The CUDA back end beside the CPU back end: OFF, ON, or EMULATED (its sources on the CPU)")
 option(LOCKSTEP_TESTS "Build the tests" ON)
 option(LOCKSTEP_SANITIZE "AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
 

@@ -4,11 +4,14 @@
 #include <bit>
 #include <cassert>
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <sys/mman.h>
 #include <vector>
 
+#include "core/cuda/memory.hpp"
+#include "core/dispatch.hpp"
 #include "core/error.hpp"
 
 namespace lockstep {
@@ -38,12 +41,10 @@ Pool& cpu_pool() {
 
 }  // namespace
 
-std::string to_string(Device device) {
-  return device.kind == Device::Kind::cpu ? "cpu" : build_string("cuda:", device.index);
-}
+namespace cpu {
+namespace {
 
 void* allocate(Device device, std::size_t bytes) {
-  require(device.kind == Device::Kind::cpu, "this build has no memory on ", to_string(device));
   const std::size_t size = rounded(bytes == 0 ? 1 : bytes);
   Pool& pool = cpu_pool();
   const std::lock_guard lock(pool.mutex);
@@ -67,9 +68,7 @@ void* allocate(Device device, std::size_t bytes) {
   return pointer;
 }
 
-void release(Device device, void* pointer, std::size_t bytes) {
-  assert(device.kind == Device::Kind::cpu);
-  (void)device;
+void release(Device, void* pointer, std::size_t bytes) {
   const std::size_t size = rounded(bytes == 0 ? 1 : bytes);
   Pool& pool = cpu_pool();
   const std::lock_guard lock(pool.mutex);
@@ -77,12 +76,101 @@ void release(Device device, void* pointer, std::size_t bytes) {
   pool.free[size].push_back(pointer);
 }
 
-MemoryUse memory_use(Device device) {
-  assert(device.kind == Device::Kind::cpu);
-  (void)device;
+void* allocate_staging(Device device, std::size_t bytes) { return cpu::allocate(device, bytes); }
+void release_staging(Device device, void* pointer, std::size_t bytes) {
+  cpu::release(device, pointer, bytes);
+}
+
+MemoryUse memory_use(Device) {
   Pool& pool = cpu_pool();
   const std::lock_guard lock(pool.mutex);
   return pool.use;
+}
+
+void copy_rows(ByteRows to, ByteRows from, std::size_t row_bytes, std::size_t rows) {
+  if (to.stride == row_bytes && from.stride == row_bytes) {
+    std::memmove(to.data, from.data, row_bytes * rows);
+    return;
+  }
+  for (std::size_t row = 0; row < rows; ++row) {
+    std::memcpy(static_cast<std::byte*>(to.data) + row * to.stride,
+                static_cast<const std::byte*>(from.data) + row * from.stride, row_bytes);
+  }
+}
+
+void zero_rows(ByteRows to, std::size_t row_bytes, std::size_t rows) {
+  for (std::size_t row = 0; row < rows; ++row) {
+    std::memset(static_cast<std::byte*>(to.data) + row * to.stride, 0, row_bytes);
+  }
+}
+
+void synchronize(Device) {}
+
+CopyTicket start_copy_out(Device, void* to, const void* from, std::size_t bytes) {
+  std::memcpy(to, from, bytes);
+  return 0;
+}
+CopyTicket start_copy_in(Device device, void* to, const void* from, std::size_t bytes) {
+  return cpu::start_copy_out(device, to, from, bytes);
+}
+CopyTicket start_waiting(Device) { return 0; }
+bool done(Device, CopyTicket) { return true; }
+
+int num_gpus(Device, std::string* reason) {
+  if (reason != nullptr) *reason = "this build has no CUDA back end (build with the preset cuda)";
+  return 0;
+}
+
+}  // namespace
+}  // namespace cpu
+
+std::string to_string(Device device) {
+  return device.kind == Device::Kind::cpu ? "cpu" : build_string("cuda:", device.index);
+}
+
+void* allocate(Device device, std::size_t bytes) {
+  return LOCKSTEP_DISPATCH(device, allocate(device, bytes));
+}
+void release(Device device, void* pointer, std::size_t bytes) {
+  LOCKSTEP_DISPATCH(device, release(device, pointer, bytes));
+}
+void* allocate_staging(Device device, std::size_t bytes) {
+  return LOCKSTEP_DISPATCH(device, allocate_staging(device, bytes));
+}
+void release_staging(Device device, void* pointer, std::size_t bytes) {
+  LOCKSTEP_DISPATCH(device, release_staging(device, pointer, bytes));
+}
+MemoryUse memory_use(Device device) { return LOCKSTEP_DISPATCH(device, memory_use(device)); }
+
+void copy_rows(ByteRows to, ByteRows from, std::size_t row_bytes, std::size_t rows) {
+  if (row_bytes == 0 || rows == 0) return;
+  const Device device = to.device.kind == Device::Kind::cpu ? from.device : to.device;
+  LOCKSTEP_DISPATCH(device, copy_rows(to, from, row_bytes, rows));
+}
+
+void zero_rows(ByteRows to, std::size_t row_bytes, std::size_t rows) {
+  if (row_bytes == 0 || rows == 0) return;
+  LOCKSTEP_DISPATCH(to.device, zero_rows(to, row_bytes, rows));
+}
+
+void synchronize(Device device) { LOCKSTEP_DISPATCH(device, synchronize(device)); }
+
+CopyTicket start_copy_out(Device device, void* to, const void* from, std::size_t bytes) {
+  return LOCKSTEP_DISPATCH(device, start_copy_out(device, to, from, bytes));
+}
+CopyTicket start_copy_in(Device device, void* to, const void* from, std::size_t bytes) {
+  return LOCKSTEP_DISPATCH(device, start_copy_in(device, to, from, bytes));
+}
+CopyTicket start_waiting(Device device) {
+  return LOCKSTEP_DISPATCH(device, start_waiting(device));
+}
+bool done(Device device, CopyTicket ticket) {
+  return LOCKSTEP_DISPATCH(device, done(device, ticket));
+}
+
+int num_gpus(std::string* reason) {
+  const Device any{built_with_cuda ? Device::Kind::cuda : Device::Kind::cpu, 0};
+  return LOCKSTEP_DISPATCH(any, num_gpus(any, reason));
 }
 
 }  // namespace lockstep

@@ -1,21 +1,30 @@
 #include "core/tensor.hpp"
 
-#include <algorithm>
-#include <cstring>
+#include <utility>
 
 namespace lockstep {
 
+Tensor::Tensor(Shape shape, DType dtype, Device device, std::shared_ptr<std::byte> buffer)
+    : buffer_(std::move(buffer)),
+      row_stride_(shape.last()),
+      shape_(shape),
+      dtype_(dtype),
+      device_(device) {}
+
 Tensor Tensor::empty(Shape shape, DType dtype, Device device) {
-  Tensor tensor;
-  tensor.shape_ = shape;
-  tensor.dtype_ = dtype;
-  tensor.device_ = device;
-  tensor.row_stride_ = shape.last();
-  const std::size_t bytes = tensor.bytes();
-  tensor.buffer_ = std::shared_ptr<std::byte>(
-      static_cast<std::byte*>(allocate(device, bytes)),
-      [device, bytes](std::byte* pointer) { release(device, pointer, bytes); });
-  return tensor;
+  const std::size_t bytes = static_cast<std::size_t>(shape.count()) * size_of(dtype);
+  return {shape, dtype, device,
+          std::shared_ptr<std::byte>(
+              static_cast<std::byte*>(allocate(device, bytes)),
+              [device, bytes](std::byte* pointer) { release(device, pointer, bytes); })};
+}
+
+Tensor Tensor::staging(Shape shape, DType dtype, Device peer) {
+  const std::size_t bytes = static_cast<std::size_t>(shape.count()) * size_of(dtype);
+  return {shape, dtype, Device{},
+          std::shared_ptr<std::byte>(
+              static_cast<std::byte*>(allocate_staging(peer, bytes)),
+              [peer, bytes](std::byte* pointer) { release_staging(peer, pointer, bytes); })};
 }
 
 Tensor Tensor::zeros(Shape shape, DType dtype, Device device) {
@@ -65,33 +74,34 @@ Tensor Tensor::clone() const {
   return copy;
 }
 
+ByteRows Tensor::byte_rows() const {
+  return {device_, bytes_at_start(), static_cast<std::size_t>(row_stride_) * size_of(dtype_)};
+}
+
 void Tensor::copy_from(const Tensor& x) {
   assert(x.shape() == shape() && x.dtype() == dtype());
-  if (count() == 0) return;
-  if (contiguous() && x.contiguous()) {
-    std::memmove(raw(), x.raw(), bytes());
-    return;
-  }
-  const std::size_t size = size_of(dtype_);
-  const auto* from = static_cast<const std::byte*>(x.raw());
-  auto* to = static_cast<std::byte*>(raw());
-  for (index_t row = 0; row < rows(); ++row) {
-    std::memcpy(to + static_cast<std::size_t>(row * row_stride()) * size,
-                from + static_cast<std::size_t>(row * x.row_stride()) * size,
-                static_cast<std::size_t>(columns()) * size);
+  const bool flat = contiguous() && x.contiguous();
+  const std::size_t row_bytes = static_cast<std::size_t>(columns()) * size_of(dtype_);
+  if (flat) {
+    copy_rows({device_, raw(), bytes()}, {x.device_, x.bytes_at_start(), bytes()}, bytes(), 1);
+  } else {
+    copy_rows(byte_rows(), x.byte_rows(), row_bytes, static_cast<std::size_t>(rows()));
   }
 }
 
+Tensor Tensor::to(Device device) const {
+  if (!defined() || device == device_) return *this;
+  Tensor copy = empty(shape_, dtype_, device);
+  copy.copy_from(*this);
+  return copy;
+}
+
 void Tensor::fill_zero() {
-  const std::size_t size = size_of(dtype_);
   if (contiguous()) {
-    std::memset(raw(), 0, bytes());
-    return;
-  }
-  for (index_t row = 0; row < rows(); ++row) {
-    std::memset(
-        static_cast<std::byte*>(raw()) + static_cast<std::size_t>(row * row_stride()) * size, 0,
-        static_cast<std::size_t>(columns()) * size);
+    zero_rows({device_, raw(), bytes()}, bytes(), 1);
+  } else {
+    zero_rows(byte_rows(), static_cast<std::size_t>(columns()) * size_of(dtype_),
+              static_cast<std::size_t>(rows()));
   }
 }
 

@@ -21,6 +21,8 @@ class Tensor {
 
   static Tensor empty(Shape shape, DType dtype, Device device = {});  // uninitialised
   static Tensor zeros(Shape shape, DType dtype, Device device = {});
+  // On the CPU, in memory that `peer` copies from and to at full speed (core/device.hpp).
+  static Tensor staging(Shape shape, DType dtype, Device peer);
   template <typename T>
   static Tensor from(const std::vector<T>& values, Shape shape);  // on the CPU, copies
 
@@ -56,11 +58,16 @@ class Tensor {
   Tensor as_matrix() const;                                 // (rows, columns), strides kept
 
   Tensor clone() const;             // contiguous copy on the same device
-  void copy_from(const Tensor& x);  // same shape and dtype; CPU
+  void copy_from(const Tensor& x);  // same shape and dtype; any device
+  // This tensor where it is on the device already, else a contiguous copy there.
+  Tensor to(Device device) const;
   void fill_zero();
 
  private:
+  Tensor(Shape shape, DType dtype, Device device, std::shared_ptr<std::byte> buffer);
+
   std::byte* bytes_at_start() const;
+  ByteRows byte_rows() const;
 
   std::shared_ptr<std::byte> buffer_;
   index_t offset_ = 0;  // elements

@@ -1,6 +1,7 @@
 #include "core/ops/activation.hpp"
 
 #include "core/ops/cpu/activation.hpp"
+#include "core/ops/cuda/activation.hpp"
 #include "core/ops/dispatch.hpp"
 
 namespace lockstep {

@@ -1,6 +1,7 @@
 #include "core/ops/adamw.hpp"
 
 #include "core/ops/cpu/adamw.hpp"
+#include "core/ops/cuda/adamw.hpp"
 #include "core/ops/dispatch.hpp"
 
 namespace lockstep {

@@ -1,6 +1,7 @@
 #include "core/ops/attention.hpp"
 
 #include "core/ops/cpu/attention.hpp"
+#include "core/ops/cuda/attention.hpp"
 #include "core/ops/dispatch.hpp"
 
 namespace lockstep {

@@ -1,6 +1,7 @@
 #include "core/ops/cross_entropy.hpp"
 
 #include "core/ops/cpu/cross_entropy.hpp"
+#include "core/ops/cuda/cross_entropy.hpp"
 #include "core/ops/dispatch.hpp"
 
 namespace lockstep {

@@ -1,28 +1,4 @@
-// The one dispatch of ops by device, and the only place that knows whether CUDA was built.
-//
-//   void gelu_forward(Tensor& y, const Tensor& x) { LOCKSTEP_DISPATCH(x.device(), gelu_forward(y,
-//   x)); }
-//
-// picks cuda::gelu_forward or cpu::gelu_forward. Without CUDA the cuda:: name is never formed, so
-// no stub is needed: a declared, never defined cuda:: function links in a CPU build
-// (dispatch_test).
+// Ops dispatch as all else that knows devices does.
 #pragma once
 
-#include "core/device.hpp"
-#include "core/error.hpp"
-
-namespace lockstep {
-
-inline void require_cpu(Device device) {
-  require(device.kind == Device::Kind::cpu, "this build has no CUDA back end: ", to_string(device),
-          " asked for; use --device cpu or build with the preset cuda");
-}
-
-}  // namespace lockstep
-
-#ifdef LOCKSTEP_WITH_CUDA
-#define LOCKSTEP_DISPATCH(device_, ...) \
-  ((device_).kind == ::lockstep::Device::Kind::cuda ? cuda::__VA_ARGS__ : cpu::__VA_ARGS__)
-#else
-#define LOCKSTEP_DISPATCH(device_, ...) (::lockstep::require_cpu(device_), cpu::__VA_ARGS__)
-#endif
+#include "core/dispatch.hpp"

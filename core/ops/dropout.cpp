@@ -1,6 +1,7 @@
 #include "core/ops/dropout.hpp"
 
 #include "core/ops/cpu/dropout.hpp"
+#include "core/ops/cuda/dropout.hpp"
 #include "core/ops/dispatch.hpp"
 
 namespace lockstep {

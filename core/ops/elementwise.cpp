@@ -1,6 +1,7 @@
 #include "core/ops/elementwise.hpp"
 
 #include "core/ops/cpu/elementwise.hpp"
+#include "core/ops/cuda/elementwise.hpp"
 #include "core/ops/dispatch.hpp"
 
 namespace lockstep {

@@ -1,6 +1,7 @@
 #include "core/ops/embedding.hpp"
 
 #include "core/ops/cpu/embedding.hpp"
+#include "core/ops/cuda/embedding.hpp"
 #include "core/ops/dispatch.hpp"
 
 namespace lockstep {

@@ -1,6 +1,7 @@
 #include "core/ops/gemm.hpp"
 
 #include "core/ops/cpu/gemm.hpp"
+#include "core/ops/cuda/gemm.hpp"
 #include "core/ops/dispatch.hpp"
 
 namespace lockstep {

@@ -1,6 +1,7 @@
 #include "core/ops/layer_norm.hpp"
 
 #include "core/ops/cpu/layer_norm.hpp"
+#include "core/ops/cuda/layer_norm.hpp"
 #include "core/ops/dispatch.hpp"
 
 namespace lockstep {

@@ -1,0 +1,196 @@
+#include "core/cuda/matmul.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "core/cuda/check.hpp"
+#include "core/cuda/runtime.hpp"
+#include "core/error.hpp"
+
+namespace lockstep::cuda {
+namespace {
+
+constexpr int most_candidates = 8;
+
+cudaDataType_t type_of(DType dtype) {
+  assert(dtype == DType::f32);
+  (void)dtype;
+  return CUDA_R_32F;
+}
+
+// A descriptor of cuBLASLt, freed with its owner.
+template <typename Handle, cublasStatus_t (*destroy)(Handle)>
+class Owned {
+ public:
+  Owned() = default;
+  Owned(const Owned&) = delete;
+  Owned& operator=(const Owned&) = delete;
+  ~Owned() {
+    if (handle_ != nullptr) (void)destroy(handle_);
+  }
+  Handle* out() { return &handle_; }
+  Handle get() const { return handle_; }
+
+ private:
+  Handle handle_ = nullptr;
+};
+using Operation = Owned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy>;
+using Layout = Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
+using Preference = Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>;
+
+// The largest power of two up to 256 that divides the address: what a kernel may assume.
+std::uint32_t alignment_of(const Tensor& x) {
+  const auto address = reinterpret_cast<std::uintptr_t>(x.raw()) | 256;
+  return static_cast<std::uint32_t>(address & (~address + 1));
+}
+
+void set(Operation& operation, cublasLtMatmulDescAttributes_t name, const auto& value) {
+  check(cublasLtMatmulDescSetAttribute(operation.get(), name, &value, sizeof value));
+}
+
+void set(Preference& preference, cublasLtMatmulPreferenceAttributes_t name, const auto& value) {
+  check(cublasLtMatmulPreferenceSetAttribute(preference.get(), name, &value, sizeof value));
+}
+
+class Call {
+ public:
+  explicit Call(const Matmul& product)
+      : product_(product), runtime_(Runtime::of(product.out.device())) {
+    check(cublasLtMatmulDescCreate(operation_.out(), CUBLAS_COMPUTE_32F, CUDA_R_32F));
+    const cublasOperation_t left = product.left_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+    const cublasOperation_t right = product.right_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+    set(operation_, CUBLASLT_MATMUL_DESC_TRANSA, left);
+    set(operation_, CUBLASLT_MATMUL_DESC_TRANSB, right);
+    if (product.bias.defined()) {
+      const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
+      const void* bias = product.bias.raw();
+      const cudaDataType_t type = type_of(product.bias.dtype());
+      set(operation_, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
+      set(operation_, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+      set(operation_, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type);
+    }
+    describe(left_, product.left);
+    describe(right_, product.right);
+    describe(out_, product.out);
+  }
+
+  void run() {
+    MatmulPlans& plans = runtime_.matmuls();
+    const MatmulPlans::Key key = this->key();
+    const cublasLtMatmulAlgo_t* algorithm = plans.find(key);
+    if (algorithm == nullptr) algorithm = &plans.keep(key, choose(plans.timing()));
+    check(run_with(*algorithm, product_.out.raw()));
+  }
+
+ private:
+  static void describe(Layout& layout, const Tensor& x) {
+    check(cublasLtMatrixLayoutCreate(layout.out(), type_of(x.dtype()),
+                                     static_cast<std::uint64_t>(x.columns()),
+                                     static_cast<std::uint64_t>(x.rows()), x.row_stride()));
+  }
+
+  MatmulPlans::Key key() const {
+    const Matmul& p = product_;
+    const auto type = [](const Tensor& x) {
+      return x.defined() ? static_cast<std::int64_t>(x.dtype()) : -1;
+    };
+    return {type(p.out),
+            type(p.left),
+            type(p.right),
+            type(p.bias),
+            p.left_transposed ? 1 : 0,
+            p.right_transposed ? 1 : 0,
+            p.accumulate ? 1 : 0,
+            p.out.rows(),
+            p.out.columns(),
+            p.left_transposed ? p.left.columns() : p.left.rows(),
+            p.out.row_stride(),
+            p.left.row_stride(),
+            p.right.row_stride(),
+            alignment_of(p.out),
+            alignment_of(p.left),
+            alignment_of(p.right)};
+  }
+
+  cublasStatus_t run_with(const cublasLtMatmulAlgo_t& algorithm, void* out) const {
+    const float one = 1, keep = product_.accumulate ? 1.0f : 0.0f;
+    return cublasLtMatmul(runtime_.cublas(), operation_.get(), &one, product_.left.raw(),
+                          left_.get(), product_.right.raw(), right_.get(), &keep, out, out_.get(),
+                          out, out_.get(), &algorithm, runtime_.workspace(),
+                          Runtime::workspace_bytes, runtime_.stream());
+  }
+
+  // No split of K that adds through atomics: the same shape gives the same bits in every run.
+  std::vector<cublasLtMatmulHeuristicResult_t> candidates() const {
+    Preference preference;
+    check(cublasLtMatmulPreferenceCreate(preference.out()));
+    const std::size_t workspace = Runtime::workspace_bytes;
+    const std::uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+    set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, workspace);
+    set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, reductions);
+    set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment_of(product_.left));
+    set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment_of(product_.right));
+    set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_of(product_.out));
+    set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_of(product_.out));
+    std::vector<cublasLtMatmulHeuristicResult_t> results(most_candidates);
+    int found = 0;
+    check(cublasLtMatmulAlgoGetHeuristic(runtime_.cublas(), operation_.get(), left_.get(),
+                                         right_.get(), out_.get(), out_.get(), preference.get(),
+                                         most_candidates, results.data(), &found));
+    results.resize(static_cast<std::size_t>(found));
+    std::erase_if(results, [](const auto& result) { return result.state != CUBLAS_STATUS_SUCCESS; });
+    return results;
+  }
+
+  cublasLtMatmulAlgo_t choose(bool timing) const {
+    const auto results = candidates();
+    if (results.empty()) {
+      fail("cuBLASLt has no algorithm for a product of ", product_.out.shape().to_string(), " on ",
+           to_string(product_.out.device()));
+    }
+    if (!timing || results.size() == 1) return results.front().algo;
+    return results[fastest(results)].algo;
+  }
+
+  // Into a scratch result: an accumulating product must run once.
+  std::size_t fastest(const std::vector<cublasLtMatmulHeuristicResult_t>& results) const {
+    const Tensor& out = product_.out;
+    Tensor scratch = Tensor::zeros({out.rows(), out.row_stride()}, out.dtype(), out.device());
+    cudaEvent_t begin = nullptr, end = nullptr;
+    check(cudaEventCreate(&begin));
+    check(cudaEventCreate(&end));
+    std::size_t best = 0;
+    float best_time = 0;
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      float time = 0;
+      for (int round = 0; round < 3; ++round) {  // the first one warms up
+        check(cudaEventRecord(begin, runtime_.stream()));
+        const cublasStatus_t status = run_with(results[i].algo, scratch.raw());
+        check(cudaEventRecord(end, runtime_.stream()));
+        check(cudaEventSynchronize(end));
+        float milliseconds = 0;
+        check(cudaEventElapsedTime(&milliseconds, begin, end));
+        if (status != CUBLAS_STATUS_SUCCESS) milliseconds = 1e9f;
+        if (round > 0) time = round == 1 ? milliseconds : std::min(time, milliseconds);
+      }
+      if (i == 0 || time < best_time) {
+        best = i;
+        best_time = time;
+      }
+    }
+    check(cudaEventDestroy(begin));
+    check(cudaEventDestroy(end));
+    return best;
+  }
+
+  const Matmul& product_;
+  Runtime& runtime_;
+  Operation operation_;
+  Layout left_, right_, out_;
+};
+
+}  // namespace
+
+void matmul(const Matmul& product) { Call(product).run(); }
+
+}  // namespace lockstep::cuda

@@ -1,0 +1,24 @@
+#pragma once
+
+#include "core/ops/attention.hpp"
+
+namespace lockstep::cuda {
+
+void attention_forward(Tensor& y,
+                       Tensor& lse,
+                       const Tensor& q,
+                       const Tensor& k,
+                       const Tensor& v,
+                       const AttentionSpec& spec);
+void attention_backward(Tensor& dq,
+                        Tensor& dk,
+                        Tensor& dv,
+                        const Tensor& dy,
+                        const Tensor& q,
+                        const Tensor& k,
+                        const Tensor& v,
+                        const Tensor& y,
+                        const Tensor& lse,
+                        const AttentionSpec& spec);
+
+}  // namespace lockstep::cuda

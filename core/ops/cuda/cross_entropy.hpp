@@ -1,0 +1,24 @@
+#pragma once
+
+#include "core/ops/cross_entropy.hpp"
+
+namespace lockstep::cuda {
+
+void cross_entropy_max(Tensor& largest,
+                       Tensor& argmax,
+                       const Tensor& logits,
+                       VocabularySlice slice);
+void cross_entropy_statistics(Tensor& statistics,
+                              const Tensor& logits,
+                              const Tensor& targets,
+                              const Tensor& largest,
+                              VocabularySlice slice);
+double cross_entropy_loss(const Tensor& largest, const Tensor& statistics, const Tensor& targets);
+void cross_entropy_backward(Tensor& logits,
+                            const Tensor& targets,
+                            const Tensor& largest,
+                            const Tensor& statistics,
+                            double factor,
+                            VocabularySlice slice);
+
+}  // namespace lockstep::cuda

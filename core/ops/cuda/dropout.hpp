@@ -1,0 +1,10 @@
+#pragma once
+
+#include "core/ops/dropout.hpp"
+
+namespace lockstep::cuda {
+
+void dropout_forward(Tensor& y, const Tensor& x, const Tensor& residual, const DropoutSpec& spec);
+void dropout_backward(Tensor& dx, const Tensor& dy, const DropoutSpec& spec);
+
+}  // namespace lockstep::cuda

@@ -1,0 +1,193 @@
+// d = alpha op(a) op(b) + beta c, all by columns, sums in double; then the epilogue. BIAS adds one
+// number per row of d; BGRADB gives the sums over k of op(b), one per column of d.
+#include "tests/emulation/include/cublasLt.h"
+
+#include <cstring>
+#include <map>
+#include <vector>
+
+#include "tests/emulation/include/cuda_bf16.h"
+#include "tests/emulation/include/cuda_runtime.h"
+
+namespace emulation {
+
+struct MatmulDescription {
+  std::map<int, std::uint64_t> attributes;
+
+  std::uint64_t get(int name, std::uint64_t standard) const {
+    const auto found = attributes.find(name);
+    return found == attributes.end() ? standard : found->second;
+  }
+};
+
+struct MatrixLayout {
+  cudaDataType_t type;
+  std::uint64_t rows, columns;
+  std::int64_t leading_dimension;
+};
+
+namespace {
+
+double read(const void* data, cudaDataType_t type, std::uint64_t at) {
+  if (type == CUDA_R_32F) return static_cast<double>(static_cast<const float*>(data)[at]);
+  return static_cast<double>(static_cast<float>(static_cast<const __nv_bfloat16*>(data)[at]));
+}
+
+void write(void* data, cudaDataType_t type, std::uint64_t at, double value) {
+  const auto single = static_cast<float>(value);
+  if (type == CUDA_R_32F) {
+    static_cast<float*>(data)[at] = single;
+  } else {
+    static_cast<__nv_bfloat16*>(data)[at] = __nv_bfloat16(single);
+  }
+}
+
+struct Operand {
+  const void* data;
+  MatrixLayout layout;
+  bool transposed;
+
+  std::uint64_t rows() const { return transposed ? layout.columns : layout.rows; }
+  std::uint64_t columns() const { return transposed ? layout.rows : layout.columns; }
+  double at(std::uint64_t i, std::uint64_t j) const {
+    if (transposed) std::swap(i, j);
+    return read(data, layout.type, i + j * static_cast<std::uint64_t>(layout.leading_dimension));
+  }
+};
+
+void multiply(const Operand& a,
+              const Operand& b,
+              void* d,
+              const MatrixLayout& layout,
+              double alpha,
+              double beta,
+              const MatmulDescription& description) {
+  const auto epilogue = description.get(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_DEFAULT);
+  auto* bias = reinterpret_cast<void*>(description.get(CUBLASLT_MATMUL_DESC_BIAS_POINTER, 0));
+  const auto bias_type = static_cast<cudaDataType_t>(
+      description.get(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, layout.type));
+  for (std::uint64_t j = 0; j < layout.columns; ++j) {
+    double column_sum = 0;
+    for (std::uint64_t k = 0; k < b.rows(); ++k) column_sum += b.at(k, j);
+    if (epilogue == CUBLASLT_EPILOGUE_BGRADB) write(bias, bias_type, j, column_sum);
+    for (std::uint64_t i = 0; i < layout.rows; ++i) {
+      const std::uint64_t at = i + j * static_cast<std::uint64_t>(layout.leading_dimension);
+      double sum = 0;
+      for (std::uint64_t k = 0; k < b.rows(); ++k) sum += a.at(i, k) * b.at(k, j);
+      sum = alpha * sum + (beta == 0 ? 0 : beta * read(d, layout.type, at));
+      if (epilogue == CUBLASLT_EPILOGUE_BIAS) sum += read(bias, bias_type, i);
+      write(d, layout.type, at, sum);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace emulation
+
+cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
+  *handle = nullptr;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* description,
+                                        cublasComputeType_t,
+                                        cudaDataType_t) {
+  *description = new emulation::MatmulDescription;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t description) {
+  delete description;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t description,
+                                              cublasLtMatmulDescAttributes_t name,
+                                              const void* value,
+                                              std::size_t bytes) {
+  std::uint64_t bits = 0;
+  if (bytes > sizeof bits) return CUBLAS_STATUS_INVALID_VALUE;
+  std::memcpy(&bits, value, bytes);
+  description->attributes[name] = bits;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* layout,
+                                          cudaDataType_t type,
+                                          std::uint64_t rows,
+                                          std::uint64_t columns,
+                                          std::int64_t leading_dimension) {
+  if (leading_dimension < static_cast<std::int64_t>(rows)) return CUBLAS_STATUS_INVALID_VALUE;
+  *layout = new emulation::MatrixLayout{type, rows, columns, leading_dimension};
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) {
+  delete layout;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t* preference) {
+  *preference = nullptr;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t) {
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t,
+                                                    cublasLtMatmulPreferenceAttributes_t,
+                                                    const void*,
+                                                    std::size_t) {
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+// Two algorithms that do the same, so that a choice is made.
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t,
+                                              cublasLtMatmulDesc_t,
+                                              cublasLtMatrixLayout_t,
+                                              cublasLtMatrixLayout_t,
+                                              cublasLtMatrixLayout_t,
+                                              cublasLtMatrixLayout_t,
+                                              cublasLtMatmulPreference_t,
+                                              int most,
+                                              cublasLtMatmulHeuristicResult_t* results,
+                                              int* found) {
+  *found = most < 2 ? most : 2;
+  for (int i = 0; i < *found; ++i) results[i] = {};
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t,
+                              cublasLtMatmulDesc_t description,
+                              const void* alpha,
+                              const void* a,
+                              cublasLtMatrixLayout_t a_layout,
+                              const void* b,
+                              cublasLtMatrixLayout_t b_layout,
+                              const void* beta,
+                              const void*,
+                              cublasLtMatrixLayout_t,
+                              void* d,
+                              cublasLtMatrixLayout_t d_layout,
+                              const cublasLtMatmulAlgo_t*,
+                              void*,
+                              std::size_t,
+                              cudaStream_t stream) {
+  using namespace emulation;
+  const Operand left{a, *a_layout,
+                     description->get(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_N) == CUBLAS_OP_T};
+  const Operand right{b, *b_layout,
+                      description->get(CUBLASLT_MATMUL_DESC_TRANSB, CUBLAS_OP_N) == CUBLAS_OP_T};
+  if (left.rows() != d_layout->rows || right.columns() != d_layout->columns ||
+      left.columns() != right.rows()) {
+    return CUBLAS_STATUS_INVALID_VALUE;
+  }
+  enqueue(stream, [=, layout = *d_layout, described = *description,
+                   by = static_cast<double>(*static_cast<const float*>(alpha)),
+                   keep = static_cast<double>(*static_cast<const float*>(beta))] {
+    multiply(left, right, d, layout, by, keep, described);
+  });
+  return CUBLAS_STATUS_SUCCESS;
+}

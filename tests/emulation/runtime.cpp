@@ -1,0 +1,235 @@
+// Streams, events and memory. Work of a stream runs when the host waits for it, or when another
+// stream's work that waits for it runs; never earlier.
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <utility>
+#include <vector>
+
+#include <sys/mman.h>
+
+#include "tests/emulation/include/cuda_runtime.h"
+
+namespace emulation {
+
+struct Stream {
+  std::deque<std::function<void()>> queue;
+  std::uint64_t issued = 0, executed = 0;
+};
+
+struct Event {
+  Stream* stream = nullptr;
+  std::uint64_t position = 0;  // of the stream's work that it stands behind
+  bool asked = false;
+};
+
+namespace {
+
+constexpr std::size_t all_bytes = std::size_t{1} << 30;  // a GPU of 1 GiB
+
+struct Memory {
+  std::vector<std::pair<void*, std::size_t>> segments;
+  std::size_t used = 0;
+  int open = 0;  // depth of work under way
+
+  void protect(int mode) const {
+    for (const auto& [first, bytes] : segments) mprotect(first, bytes, mode);
+  }
+};
+
+Memory& memory() {
+  static Memory memory;
+  return memory;
+}
+
+// While one lives, device memory may be touched.
+class DeviceWork {
+ public:
+  DeviceWork() {
+    if (memory().open++ == 0) memory().protect(PROT_READ | PROT_WRITE);
+  }
+  ~DeviceWork() {
+    if (--memory().open == 0) memory().protect(PROT_NONE);
+  }
+};
+
+void run_until(Stream& stream, std::uint64_t position) {
+  while (stream.executed < position) {
+    const auto work = std::move(stream.queue.front());
+    stream.queue.pop_front();
+    ++stream.executed;
+    work();
+  }
+}
+
+void finish(const Event& event) {
+  if (event.stream != nullptr) run_until(*event.stream, event.position);
+}
+
+}  // namespace
+
+void enqueue(cudaStream_t stream, std::function<void()> work) {
+  ++stream->issued;
+  stream->queue.push_back([work = std::move(work)] {
+    const DeviceWork open;
+    work();
+  });
+}
+
+}  // namespace emulation
+
+using emulation::memory;
+
+const char* cudaGetErrorString(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
+    case cudaErrorNoDevice:
+      return "no CUDA-capable device is detected";
+    case cudaErrorInsufficientDriver:
+      return "CUDA driver version is insufficient for CUDA runtime version";
+    default:
+      return "emulated error";
+  }
+}
+
+cudaError_t cudaGetLastError() { return cudaSuccess; }
+
+// One GPU, or none as CUDA_VISIBLE_DEVICES says.
+cudaError_t cudaGetDeviceCount(int* count) {
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  if (visible != nullptr && *visible == '\0') return cudaErrorNoDevice;
+  *count = 1;
+  return cudaSuccess;
+}
+
+cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : cudaErrorInvalidValue; }
+
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = 13000;
+  return cudaSuccess;
+}
+
+cudaError_t cudaRuntimeGetVersion(int* version) { return cudaDriverGetVersion(version); }
+
+cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
+  if (memory().used + bytes > emulation::all_bytes) return cudaErrorMemoryAllocation;
+  void* segment =
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (segment == MAP_FAILED) return cudaErrorMemoryAllocation;
+  std::memset(segment, 0xff, bytes);  // NaN: fresh memory holds nothing useful
+  mprotect(segment, bytes, PROT_NONE);
+  memory().segments.emplace_back(segment, bytes);
+  memory().used += bytes;
+  *pointer = segment;
+  return cudaSuccess;
+}
+
+cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
+  *pointer = std::malloc(bytes);
+  return *pointer == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* all_bytes) {
+  *free_bytes = emulation::all_bytes - memory().used;
+  *all_bytes = emulation::all_bytes;
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void* to,
+                            const void* from,
+                            std::size_t bytes,
+                            cudaMemcpyKind,
+                            cudaStream_t stream) {
+  emulation::enqueue(stream, [=] { std::memcpy(to, from, bytes); });
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpy2DAsync(void* to,
+                              std::size_t to_stride,
+                              const void* from,
+                              std::size_t from_stride,
+                              std::size_t row_bytes,
+                              std::size_t rows,
+                              cudaMemcpyKind,
+                              cudaStream_t stream) {
+  if (row_bytes > to_stride || row_bytes > from_stride) return cudaErrorInvalidValue;
+  emulation::enqueue(stream, [=] {
+    for (std::size_t row = 0; row < rows; ++row) {
+      std::memcpy(static_cast<char*>(to) + row * to_stride,
+                  static_cast<const char*>(from) + row * from_stride, row_bytes);
+    }
+  });
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream) {
+  emulation::enqueue(stream, [=] { std::memset(to, value, bytes); });
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemset2DAsync(void* to,
+                              std::size_t stride,
+                              int value,
+                              std::size_t row_bytes,
+                              std::size_t rows,
+                              cudaStream_t stream) {
+  emulation::enqueue(stream, [=] {
+    for (std::size_t row = 0; row < rows; ++row)
+      std::memset(static_cast<char*>(to) + row * stride, value, row_bytes);
+  });
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  *stream = new emulation::Stream;
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  emulation::run_until(*stream, stream->issued);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  emulation::enqueue(stream, [at = *event] { emulation::finish(at); });
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  *event = new emulation::Event;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  return cudaEventCreate(event);
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  *event = {stream, stream->issued, false};
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  if (!std::exchange(event->asked, true)) return cudaErrorNotReady;
+  emulation::finish(*event);
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  emulation::finish(*event);
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t, cudaEvent_t) {
+  *milliseconds = 1;
+  return cudaSuccess;
+}
