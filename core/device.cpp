@@ -161,9 +161,7 @@ CopyTicket start_copy_out(Device device, void* to, const void* from, std::size_t
 CopyTicket start_copy_in(Device device, void* to, const void* from, std::size_t bytes) {
   return LOCKSTEP_DISPATCH(device, start_copy_in(device, to, from, bytes));
 }
-CopyTicket start_waiting(Device device) {
-  return LOCKSTEP_DISPATCH(device, start_waiting(device));
-}
+CopyTicket start_waiting(Device device) { return LOCKSTEP_DISPATCH(device, start_waiting(device)); }
 bool done(Device device, CopyTicket ticket) {
   return LOCKSTEP_DISPATCH(device, done(device, ticket));
 }

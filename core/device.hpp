@@ -23,11 +23,13 @@ std::string to_string(Device device);
 
 // 64-byte aligned (256 on a GPU); on the CPU from 2 MiB on backed by huge pages where the system
 // grants them. Thread-safe. Throws Error (failed) naming the bytes when memory is out. Released
-// memory of a GPU may still be in use by ops asked for before: only ops asked for later see it again.
+// memory of a GPU may still be in use by ops asked for before: only ops asked for later see it
+// again.
 void* allocate(Device device, std::size_t bytes);
 void release(Device device, void* pointer, std::size_t bytes);
 
-// CPU memory that `device` copies from and to at full speed: page-locked where the system allows it.
+// CPU memory that `device` copies from and to at full speed: page-locked where the system allows
+// it.
 void* allocate_staging(Device device, std::size_t bytes);
 void release_staging(Device device, void* pointer, std::size_t bytes);
 
@@ -46,15 +48,16 @@ struct ByteRows {
   std::size_t stride = 0;
 };
 
-// Copies `rows` rows of `row_bytes` bytes between any two devices, one of which is the CPU or both of
-// which are the same. A copy from or to the CPU is done on return.
+// Copies `rows` rows of `row_bytes` bytes between any two devices, one of which is the CPU or both
+// of which are the same. A copy from or to the CPU is done on return.
 void copy_rows(ByteRows to, ByteRows from, std::size_t row_bytes, std::size_t rows);
 void zero_rows(ByteRows to, std::size_t row_bytes, std::size_t rows);
 void synchronize(Device device);  // waits until all that was asked of the device is done
 
-// Copies beside the ops, out to the CPU and in from it: they start when the ops asked for so far are
-// done, each direction runs in order, and a copy is over when done() says so. Both pointers stay valid until then. CPU memory should be of
-// allocate_staging. A ticket is forgotten once it was seen done.
+// Copies beside the ops, out to the CPU and in from it: they start when the ops asked for so far
+// are done, each direction runs in order, and a copy is over when done() says so. Both pointers
+// stay valid until then. CPU memory should be of allocate_staging. A ticket is forgotten once it
+// was seen done.
 using CopyTicket = std::uint64_t;
 CopyTicket start_copy_out(Device device, void* to, const void* from, std::size_t bytes);
 CopyTicket start_copy_in(Device device, void* to, const void* from, std::size_t bytes);

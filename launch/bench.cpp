@@ -70,6 +70,7 @@ int run_bench(const Environment& environment, const BenchOptions& options) {
   TrainerConfig config;
   environment.agree([&] {
     config.model = make_model(options.model, options.layout, 0);
+    config.device = choose_device(environment, options.numerics.device, options.numerics.dtype);
     config.degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp,
                                      options.layout.cp, options.layout.tp);
     check_effects(options, config.degrees);
@@ -83,7 +84,7 @@ int run_bench(const Environment& environment, const BenchOptions& options) {
   config.recompute = options.layout.recompute;
   config.clip_norm = 1;
   config.seed = options.seed;
-  const double peak = measure_peak_gflops(environment, config.dtype, threads);
+  const double peak = measure_peak_gflops(environment, config.device, config.dtype, threads);
   Trainer trainer(environment, config);
   trainer.initialize();
 
@@ -122,7 +123,7 @@ int run_bench(const Environment& environment, const BenchOptions& options) {
   json["communication_seconds"] = median(communication);
   json["peak_share"] = flops / step_seconds / (peak * 1e9);
   json["peak_gflops"] = peak;
-  json["peak_memory_bytes"] = peak_resident_bytes(environment);
+  json["peak_memory_bytes"] = peak_memory_bytes(environment, config.device);
   json["parameters"] = trainer.table().count();
   if (environment.rank() != 0) return 0;
   if (options.json) {

@@ -47,10 +47,12 @@ int run_eval(const Environment& environment, const EvalOptions& options) {
   set_threads(environment, options.threads);
   SavedModel saved;
   Degrees degrees;
+  Device device;
   environment.agree([&] {
     degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp,
                               options.layout.cp, options.layout.tp);
     saved = open_saved_model(options.checkpoint, options.step, options.layout, options.dtype);
+    device = choose_device(environment, options.device, saved.dtype);
     const CorpusInfo corpus = read_corpus_info(options.corpus);
     require(required_vocab(options.corpus, saved.model.objective) <= saved.model.vocab_size,
             "--corpus ", options.corpus, " has a vocabulary of ", corpus.vocab_size,
@@ -60,7 +62,7 @@ int run_eval(const Environment& environment, const EvalOptions& options) {
         std::find(corpus.splits.begin(), corpus.splits.end(), options.split) != corpus.splits.end(),
         "--corpus ", options.corpus, " has no split ", options.split);
   });
-  Trainer trainer(environment, inference_config(saved, options.layout, degrees));
+  Trainer trainer(environment, inference_config(saved, options.layout, degrees, device));
   std::unique_ptr<ValidationLoader> loader;
   environment.agree([&] {
     loader =

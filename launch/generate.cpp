@@ -67,10 +67,11 @@ std::vector<double> next_logits(Trainer& trainer, const std::vector<std::int32_t
       .target_rows = Tensor::from(std::vector<std::int32_t>{static_cast<std::int32_t>(T - 1)}, {1}),
       .target_ids = {},
       .labels = {}};
+  batch = batch.to(trainer.config().device);
   Context context;
   context.training = false;
   context.batch = batch.view();
-  const Tensor logits = trainer.stage().logits(batch, {}, context);
+  const Tensor logits = trainer.stage().logits(batch, {}, context).to(Device{});
   std::vector<double> values(static_cast<std::size_t>(logits.count()));
   for (index_t i = 0; i < logits.count(); ++i) {
     values[static_cast<std::size_t>(i)] = logits.dtype() == DType::f64
@@ -93,6 +94,7 @@ int run_generate(const Environment& environment, const GenerateOptions& options)
   set_threads(environment, options.threads);
   SavedModel saved;
   Degrees degrees;
+  Device device;
   std::unique_ptr<Tokenizer> tokenizer;
   std::vector<std::int32_t> prompt;
   environment.agree([&] {
@@ -101,6 +103,7 @@ int run_generate(const Environment& environment, const GenerateOptions& options)
     require(options.layout.pp == 1, "--pp ", options.layout.pp,
             ": text is generated on one stage; use --tp");
     saved = open_saved_model(options.checkpoint, options.step, options.layout, options.dtype);
+    device = choose_device(environment, options.device, saved.dtype);
     require(saved.model.objective == Objective::causal, "--checkpoint ", options.checkpoint,
             ": a model trained with --objective ", name_of(saved.model.objective),
             " does not generate text; use a causal one");
@@ -113,7 +116,7 @@ int run_generate(const Environment& environment, const GenerateOptions& options)
     require(!prompt.empty(),
             "--prompt is empty, and the tokenizer has no end-of-document id to start from");
   });
-  Trainer trainer(environment, inference_config(saved, options.layout, degrees));
+  Trainer trainer(environment, inference_config(saved, options.layout, degrees, device));
   trainer.load(saved.step_directory, true);
   for (int sample = 0; sample < options.samples; ++sample) {
     std::vector<std::int32_t> ids = prompt;

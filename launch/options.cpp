@@ -66,7 +66,9 @@ LayoutOptions read_layout(const OptionValues& values, bool training) {
 }
 
 NumericsOptions read_numerics(const OptionValues& values) {
-  return {dtype_named(values.text("precision")), narrow(values.integer_if("threads")).value_or(0)};
+  return {.dtype = dtype_named(values.text("precision")),
+          .device = device_choice_named(values.text("device")),
+          .threads = narrow(values.integer_if("threads")).value_or(0)};
 }
 
 // DIR, or DIR:WEIGHT; a colon without a number behind it belongs to the directory.
@@ -195,6 +197,7 @@ EvalOptions read_eval_options(const std::vector<std::string>& arguments) {
   EvalOptions eval;
   eval.layout = read_layout(values, false);
   eval.dtype = dtype_if(values);
+  eval.device = device_choice_named(values.text("device"));
   eval.threads = narrow(values.integer_if("threads")).value_or(0);
   eval.checkpoint = values.text("checkpoint");
   eval.step = values.integer_if("step");
@@ -210,6 +213,7 @@ GenerateOptions read_generate_options(const std::vector<std::string>& arguments)
   GenerateOptions generate;
   generate.layout = read_layout(values, false);
   generate.dtype = dtype_if(values);
+  generate.device = device_choice_named(values.text("device"));
   generate.threads = narrow(values.integer_if("threads")).value_or(0);
   generate.checkpoint = values.text("checkpoint");
   generate.step = values.integer_if("step");

@@ -12,6 +12,7 @@
 #include "core/model/config.hpp"
 #include "core/model/stage.hpp"
 #include "core/optim/learning_rate.hpp"
+#include "launch/device_choice.hpp"
 #include "launch/option_values.hpp"
 #include "parallel/topology.hpp"
 
@@ -40,6 +41,7 @@ struct LayoutOptions {
 
 struct NumericsOptions {
   DType dtype = DType::f32;
+  DeviceChoice device = DeviceChoice::automatic;
   int threads = 0;  // 0: OMP_NUM_THREADS, else this rank's share of the cores
 };
 
@@ -95,6 +97,7 @@ struct BenchOptions {
 struct EvalOptions {
   LayoutOptions layout;
   std::optional<DType> dtype;  // nothing: the checkpoint's
+  DeviceChoice device = DeviceChoice::automatic;
   int threads = 0;
   std::string checkpoint;
   std::optional<std::int64_t> step;
@@ -106,6 +109,7 @@ struct EvalOptions {
 struct GenerateOptions {
   LayoutOptions layout;
   std::optional<DType> dtype;
+  DeviceChoice device = DeviceChoice::automatic;
   int threads = 0;
   std::string checkpoint;
   std::optional<std::int64_t> step;

@@ -41,11 +41,13 @@ SavedModel open_saved_model(const std::string& path,
 
 TrainerConfig inference_config(const SavedModel& saved,
                                const LayoutOptions& layout,
-                               Degrees degrees) {
+                               Degrees degrees,
+                               Device device) {
   TrainerConfig config;
   config.model = saved.model;
   config.degrees = degrees;
   config.dtype = saved.dtype;
+  config.device = device;
   config.schedule = layout.schedule;
   config.sequence_length = saved.sequence_length;
   config.seed = saved.meta.seed;

@@ -28,6 +28,7 @@ SavedModel open_saved_model(const std::string& path,
 // Forward only: one replica per data-parallel rank, no optimizer state is read. Collective.
 TrainerConfig inference_config(const SavedModel& saved,
                                const LayoutOptions& layout,
-                               Degrees degrees);
+                               Degrees degrees,
+                               Device device);
 
 }  // namespace lockstep

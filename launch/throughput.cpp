@@ -45,13 +45,23 @@ double flops_per_token(const ModelConfig& model, index_t parameters, index_t seq
                                                      static_cast<double>(model.width);
 }
 
-double measure_peak_gflops(const Environment& environment, DType dtype, int threads) {
+double measure_peak_gflops(const Environment& environment,
+                           Device device,
+                           DType dtype,
+                           int threads) {
   // All ranks at once: ranks that share cores share their rate.
   environment.world().barrier();
-  return sum_over_ranks(environment, peak_gflops(dtype, threads));
+  double peak = peak_gflops(device, dtype, threads);
+  if (device.kind == Device::Kind::cuda) {
+    const int gpus = std::min(num_gpus(), environment.local_size());
+    peak *= static_cast<double>(gpus) / environment.local_size();
+  }
+  return sum_over_ranks(environment, peak);
 }
 
-double peak_resident_bytes(const Environment& environment) {
+double peak_memory_bytes(const Environment& environment, Device device) {
+  if (device.kind == Device::Kind::cuda)
+    return sum_over_ranks(environment, static_cast<double>(memory_use(device).peak));
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return sum_over_ranks(environment, static_cast<double>(usage.ru_maxrss) * 1024.0);

@@ -14,11 +14,12 @@ int set_threads(const Environment& environment, int threads);
 // et al. 2020, with the attention products counted in full, as the field reports it).
 double flops_per_token(const ModelConfig& model, index_t parameters, index_t sequence_length);
 
-// Fused multiply-adds in registers, all ranks together in GFLOP/s; a few milliseconds. Collective.
-double measure_peak_gflops(const Environment& environment, DType dtype, int threads);
+// All ranks together in GFLOP/s. Of a CPU: fused multiply-adds in registers, measured in a few
+// milliseconds; of a GPU: the maker's figure, shared by the ranks that share it. Collective.
+double measure_peak_gflops(const Environment& environment, Device device, DType dtype, int threads);
 
-// Largest resident size of any rank so far, summed over ranks, in bytes. Collective; the sum on
-// every rank.
-double peak_resident_bytes(const Environment& environment);
+// The most memory of any rank so far, summed over ranks, in bytes: resident on the CPU, of tensors
+// on a GPU. Collective; the sum on every rank.
+double peak_memory_bytes(const Environment& environment, Device device);
 
 }  // namespace lockstep

@@ -32,6 +32,7 @@ double seconds_since(Clock::time_point begin) {
 // What is fixed before anything is allocated.
 struct Setup {
   Degrees degrees;
+  Device device;
   ModelConfig model;
   index_t sequence_length = 0;
   std::string fingerprint;
@@ -59,6 +60,7 @@ std::optional<LoaderConfig> validation_data(const RunOptions& options,
 
 Setup read_setup(const RunOptions& options, const Environment& environment) {
   Setup setup;
+  setup.device = choose_device(environment, options.numerics.device, options.numerics.dtype);
   setup.degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp,
                                   options.layout.cp, options.layout.tp);
   index_t vocabulary = 0;
@@ -91,6 +93,7 @@ TrainerConfig trainer_config(const RunOptions& options, const Setup& setup) {
   config.model = setup.model;
   config.degrees = setup.degrees;
   config.dtype = options.numerics.dtype;
+  config.device = setup.device;
   config.schedule = options.layout.schedule;
   config.sequence_length = setup.sequence_length;
   config.microbatches =
@@ -350,7 +353,7 @@ int Pretrain::run() {
   ResumeChoice choice = directory_.choose(environment_, options_.resume);
   continue_or_initialize(choice);
   const int threads = set_threads(environment_, options_.numerics.threads);
-  peak_gflops_ = measure_peak_gflops(environment_, options_.numerics.dtype, threads);
+  peak_gflops_ = measure_peak_gflops(environment_, setup_.device, options_.numerics.dtype, threads);
   if (environment_.rank() == 0) {
     directory_.write_config(resolved_config(options_, setup_.model));
     report_ = std::make_unique<Report>(options_.output);

@@ -48,7 +48,7 @@ Trainer::Trainer(const Environment& environment, const TrainerConfig& config)
              topology_.tp_rank(),
              config.degrees.tp,
              config.dtype,
-             Device{}),
+             config.device),
       stage_(config.model,
              stages_[static_cast<std::size_t>(topology_.pp_rank())],
              store_,
@@ -63,7 +63,7 @@ Trainer::Trainer(const Environment& environment, const TrainerConfig& config)
       optimizer_(gradients_.own_span(),
                  optimizer_views(store_),
                  config.dtype,
-                 Device{},
+                 config.device,
                  config.optimizer) {}
 
 Context Trainer::context(std::int64_t step, std::vector<LossTerm>& terms, bool training) const {
@@ -73,6 +73,14 @@ Context Trainer::context(std::int64_t step, std::vector<LossTerm>& terms, bool t
   context.training = training;
   context.terms = &terms;
   return context;
+}
+
+StepBatch Trainer::on_device(const StepBatch& batch) const {
+  StepBatch there;
+  for (const Batch& microbatch : batch.microbatches) {
+    there.microbatches.push_back(microbatch.to(config_.device));
+  }
+  return there;
 }
 
 StepAgreement Trainer::agree(const StepBatch& batch, bool stop, bool failed) const {
@@ -98,7 +106,7 @@ StepResult Trainer::compute_gradients(const StepBatch& batch,
                                       std::vector<LossTerm> terms) {
   StepResult result;
   store_.gradients().fill_zero();
-  const PassSeconds passes = runner_.run(batch, context(step, terms, true));
+  const PassSeconds passes = runner_.run(on_device(batch), context(step, terms, true));
   result.forward_seconds = passes.forward;
   result.backward_seconds = passes.backward;
 
@@ -132,7 +140,7 @@ void Trainer::apply_gradients(std::int64_t step, double rate, StepResult& result
 
 std::vector<LossTerm> Trainer::evaluate(const std::vector<Batch>& batches) {
   std::vector<LossTerm> terms = loss_terms(config_.model);
-  runner_.evaluate(batches, context(0, terms, false));
+  runner_.evaluate(on_device({batches}).microbatches, context(0, terms, false));
   const bool counts_here = topology_.pp_rank() == 0 && topology_.tp_rank() == 0;
   std::vector<LossTerm> counted = loss_terms(config_.model);
   if (counts_here) {

@@ -21,6 +21,7 @@ struct TrainerConfig {
   ModelConfig model;  // resolved
   Degrees degrees;
   DType dtype = DType::f32;
+  Device device;
   std::string schedule = "1f1b";
   index_t sequence_length = 0;
   int microbatches = 1;  // per data-parallel rank and step
@@ -83,6 +84,7 @@ class Trainer {
   std::string weights_hash() const;  // on world rank 0
 
  private:
+  StepBatch on_device(const StepBatch& batch) const;
   Context context(std::int64_t step, std::vector<LossTerm>& terms, bool training) const;
   OptimizerState optimizer_state() const;
 

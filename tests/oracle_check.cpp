@@ -1,4 +1,4 @@
-// oracle_check GOLD.h5 [--precision fp64|fp32] [--device cpu] [--tp N] [--pp N] [--schedule S]
+// oracle_check GOLD.h5 [--precision fp64|fp32] [--device cpu|cuda] [--tp N] [--pp N] [--schedule S]
 // [--microbatch-size N], under mpirun: gradients of step 1, losses and gradient norms of all AdamW
 // steps and the weights after them against a gold file.
 //
@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 
+#include "launch/device_choice.hpp"
 #include "launch/failure.hpp"
 #include "launch/trainer.hpp"
 #include "tests/gold_file.hpp"
@@ -58,7 +59,8 @@ Arguments parse(int argc, char** argv) {
           "usage: oracle_check GOLD.h5 [--precision fp64|fp32] [--tp N] [--pp N] ...");
   require(arguments.precision == "fp64" || arguments.precision == "fp32", "--precision ",
           arguments.precision, ": fp32 or fp64");
-  require(arguments.device == "cpu", "--device ", arguments.device, ": this build computes on cpu");
+  require(arguments.device == "cpu" || arguments.device == "cuda", "--device ", arguments.device,
+          ": cpu or cuda");
   return arguments;
 }
 
@@ -77,13 +79,15 @@ class Comparison {
   }
 
   void load_weights() {
+    Tensor host_values = trainer_.store().values().to(Device{});
     for (const GoldTensor& tensor : gold_.tensors()) {
       const std::vector<double> values = gold_.values("weights", tensor);
       each_element(tensor, [&](const ParameterStore::Entry& entry, index_t at, index_t gold_at) {
-        Tensor value = entry.parameter.value;
+        Tensor value = host_values.range(entry.offset, entry.rectangle.count());
         set_value(value, at, values[static_cast<std::size_t>(gold_at)]);
       });
     }
+    trainer_.store().values().copy_from(host_values);
   }
 
   // Squared distance and squared gold norm over all ranks.
@@ -93,13 +97,15 @@ class Comparison {
                                      double factor) {
     const std::vector<double> values = gold_.values(group, tensor);
     std::vector<double> sums{0, 0};
+    const ParameterStore& store = trainer_.store();
+    const Tensor all = (of_gradient ? store.gradients() : store.values()).to(Device{});
     each_element(tensor, [&](const ParameterStore::Entry& entry, index_t at, index_t gold_at) {
       if (!owned(entry)) return;
       if (!of_gradient && tensor.name.ends_with("attn.c_attn.bias") &&
           gold_at >= tensor.shape[0] / 3 && gold_at < 2 * (tensor.shape[0] / 3)) {
         return;  // the key third
       }
-      const Tensor& mine = of_gradient ? entry.parameter.gradient : entry.parameter.value;
+      const Tensor mine = all.range(entry.offset, entry.rectangle.count());
       const double wanted = values[static_cast<std::size_t>(gold_at)];
       const double difference = value_at(mine, at) * factor - wanted;
       sums[0] += difference * difference;
@@ -181,6 +187,7 @@ int run(const Environment& environment, const Arguments& arguments) {
     require(per_rank % microbatch == 0, "--microbatch-size ", microbatch, " must divide the ",
             per_rank, " sequences of a rank");
     config = trainer_config(arguments, *opened, degrees, microbatch);
+    config.device = choose_device(environment, device_choice_named(arguments.device), config.dtype);
   });
   const GoldFile& gold = *opened;
   Trainer trainer(environment, config);

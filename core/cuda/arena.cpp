@@ -44,7 +44,8 @@ void Arena::release(std::byte* pointer) {
   in_use_ -= size;
   used_.erase(used);
   const auto after = free_at_.lower_bound(first);
-  if (after != free_at_.end() && after->first == first + size && segments_.count(after->first) == 0) {
+  if (after != free_at_.end() && after->first == first + size &&
+      segments_.count(after->first) == 0) {
     size += after->second->first;
     remove_free(after->first);
   }

@@ -138,7 +138,8 @@ class Call {
                                          right_.get(), out_.get(), out_.get(), preference.get(),
                                          most_candidates, results.data(), &found));
     results.resize(static_cast<std::size_t>(found));
-    std::erase_if(results, [](const auto& result) { return result.state != CUBLAS_STATUS_SUCCESS; });
+    std::erase_if(results,
+                  [](const auto& result) { return result.state != CUBLAS_STATUS_SUCCESS; });
     return results;
   }
 

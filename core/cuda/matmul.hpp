@@ -13,8 +13,9 @@ namespace lockstep::cuda {
 
 class Runtime;
 
-// Seen by columns, as cuBLASLt does (a row-major tensor (r, c) is a matrix of c rows and r columns):
-// out = or += op(left) op(right), plus bias (one per column of the tensor out) when it is defined.
+// Seen by columns, as cuBLASLt does (a row-major tensor (r, c) is a matrix of c rows and r
+// columns): out = or += op(left) op(right), plus bias (one per column of the tensor out) when it is
+// defined.
 struct Matmul {
   Tensor& out;
   const Tensor& left;

@@ -37,8 +37,8 @@ void copy_rows(ByteRows to, ByteRows from, std::size_t row_bytes, std::size_t ro
           to_string(from.device), " to ", to_string(to.device));
   Runtime& runtime = Runtime::of(device);
   if (rows == 1 || (to.stride == row_bytes && from.stride == row_bytes)) {
-    check(cudaMemcpyAsync(to.data, from.data, row_bytes * rows, cudaMemcpyDefault,
-                          runtime.stream()));
+    check(
+        cudaMemcpyAsync(to.data, from.data, row_bytes * rows, cudaMemcpyDefault, runtime.stream()));
   } else {
     check(cudaMemcpy2DAsync(to.data, to.stride, from.data, from.stride, row_bytes, rows,
                             cudaMemcpyDefault, runtime.stream()));
@@ -80,11 +80,13 @@ int num_gpus(Device, std::string* reason) {
   (void)cudaDriverGetVersion(&driver);
   (void)cudaRuntimeGetVersion(&runtime);
   if (driver == 0) {
-    *reason = build_string("no NVIDIA driver (libcuda.so.1) is there; this build wants one for CUDA ",
-                           version_text(runtime));
+    *reason =
+        build_string("no NVIDIA driver (libcuda.so.1) is there; this build wants one for CUDA ",
+                     version_text(runtime));
   } else if (driver < runtime) {
-    *reason = build_string("the NVIDIA driver is for CUDA ", version_text(driver),
-                           ", this build wants CUDA ", version_text(runtime), ": update the driver");
+    *reason =
+        build_string("the NVIDIA driver is for CUDA ", version_text(driver),
+                     ", this build wants CUDA ", version_text(runtime), ": update the driver");
   } else {
     *reason = build_string("no GPU is visible (CUDA_VISIBLE_DEVICES?): ", cudaGetErrorString(code));
   }

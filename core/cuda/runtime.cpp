@@ -125,10 +125,7 @@ CopyTicket Runtime::ticket_of(cudaEvent_t event) {
   return next_ticket_++;
 }
 
-CopyTicket Runtime::start_copy(cudaStream_t stream,
-                               void* to,
-                               const void* from,
-                               std::size_t bytes) {
+CopyTicket Runtime::start_copy(cudaStream_t stream, void* to, const void* from, std::size_t bytes) {
   const std::lock_guard lock(mutex_);
   cudaEvent_t event = take_event();
   check(cudaEventRecord(event, stream_));

@@ -22,6 +22,16 @@ struct Batch {
   Tensor labels;       // (B) i32; NSP: 0 = B follows A, 1 = random
 
   BatchView view() const { return {B, T, lengths, sample_ids}; }
+
+  // The same with its tensors on the device.
+  Batch to(Device device) const {
+    Batch batch = *this;
+    for (Tensor* tensor : {&batch.tokens, &batch.segments, &batch.lengths, &batch.sample_ids,
+                           &batch.target_rows, &batch.target_ids, &batch.labels}) {
+      *tensor = tensor->to(device);
+    }
+    return batch;
+  }
 };
 
 // One optimizer step on one data-parallel rank: its microbatches in order, cut from the global

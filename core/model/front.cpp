@@ -11,7 +11,8 @@ Embedding::Tables tables(const ModelConfig& config, const ParameterStore& store,
     tables.position = store.get("embeddings.position.weight");
   } else {
     const Tensor& token = tables.token.value;
-    tables.position.value = sinusoidal_positions(config.max_positions, config.width, token.dtype());
+    tables.position.value =
+        sinusoidal_positions(config.max_positions, config.width, token.dtype()).to(token.device());
   }
   tables.segment = store.get_if("embeddings.segment.weight");
   return tables;

@@ -8,11 +8,11 @@ namespace lockstep {
 namespace {
 
 Tensor first_rows(const Batch& batch) {
-  Tensor rows = Tensor::empty({batch.B}, DType::i32, batch.tokens.device());
+  Tensor rows = Tensor::empty({batch.B}, DType::i32);
   for (index_t b = 0; b < batch.B; ++b) {
     rows.data<std::int32_t>()[b] = static_cast<std::int32_t>(b * batch.T);
   }
-  return rows;
+  return rows.to(batch.tokens.device());
 }
 
 }  // namespace

@@ -10,11 +10,11 @@ namespace {
 
 // t of each row b*T+t.
 Tensor position_ids(const BatchView& batch, Device device) {
-  Tensor ids = Tensor::empty({batch.B * batch.T}, DType::i32, device);
+  Tensor ids = Tensor::empty({batch.B * batch.T}, DType::i32);
   for (index_t row = 0; row < ids.count(); ++row) {
     ids.data<std::int32_t>()[row] = static_cast<std::int32_t>(row % batch.T);
   }
-  return ids;
+  return ids.to(device);
 }
 
 }  // namespace

@@ -42,15 +42,17 @@ void CrossEntropy::count_correct(const Tensor& argmax,
                                  const Tensor& largest_here,
                                  const Saved& saved,
                                  LossTerm& term) const {
-  Tensor first = argmax;
+  Tensor first = argmax.to(Device{});
+  const Tensor here = largest_here.to(Device{}), largest = saved.largest.to(Device{});
+  const Tensor targets = saved.targets.to(Device{});
   for (index_t i = 0; i < first.count(); ++i) {
-    if (largest_here.data<double>()[i] < saved.largest.data<double>()[i]) {
+    if (here.data<double>()[i] < largest.data<double>()[i]) {
       first.data<std::int64_t>()[i] = slice_.V;
     }
   }
   group_->all_reduce(first, Reduce::min, "cross_entropy");
   for (index_t i = 0; i < first.count(); ++i) {
-    if (first.data<std::int64_t>()[i] == saved.targets.data<std::int32_t>()[i]) ++term.correct;
+    if (first.data<std::int64_t>()[i] == targets.data<std::int32_t>()[i]) ++term.correct;
   }
 }
 

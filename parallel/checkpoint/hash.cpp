@@ -40,7 +40,7 @@ Tensor local_part(const ParameterRow& row, const Rectangle& part, const Paramete
                    [&](const ParameterStore::Entry& e) { return e.row->name == row.name; });
   if (entry == store.entries().end())
     fail("parameter ", row.name, " is not on the rank that should hold it");
-  return store.values().range(entry->offset, part.count());
+  return store.values().range(entry->offset, part.count()).to(Device{});
 }
 
 void copy_part(const Tensor& part, const Rectangle& rectangle, Tensor& whole) {

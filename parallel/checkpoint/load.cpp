@@ -36,14 +36,22 @@ void copy_values(const void* from, DType from_dtype, void* to, DType to_dtype, i
 }
 
 // Where the tiles of one kind go: flat memory whose element 0 is element `first` of the rank's flat
-// buffer.
+// buffer. Read into memory of the CPU, which is `to` itself unless that is on a GPU.
 struct Target {
   Target(Tensor to, index_t first, const std::vector<Piece>& all)
-      : memory(std::move(to)), first(first) {
+      : destination(std::move(to)),
+        memory(destination.device() == Device{}
+                   ? destination
+                   : Tensor::empty(destination.shape(), destination.dtype())),
+        first(first) {
     for (const Piece& piece : all) pieces[piece.row->name].push_back(piece);
   }
 
-  Tensor memory;
+  void deliver() {
+    if (destination.device() != Device{}) destination.copy_from(memory);
+  }
+
+  Tensor destination, memory;
   index_t first;
   std::map<std::string, std::vector<Piece>> pieces;
 };
@@ -200,6 +208,7 @@ void load_checkpoint(const Environment& environment,
     }
     for (auto& target : targets) target.second.memory.fill_zero();  // padding rows are in no tile
     read_tiles(manifest, step_directory, targets);
+    for (auto& target : targets) target.second.deliver();
   });
   check_all_used(environment, manifest, step_directory, store, topology.world());
 }

@@ -137,11 +137,13 @@ Manifest write_rank_file(const std::string& directory,
   Manifest part;
   if (!pieces.empty()) {
     TileWriter writer(directory, world_rank);
+    const Tensor values = store.values().to(Device{}), m = optimizer.m.to(Device{}),
+                 v = optimizer.v.to(Device{});
     for (std::size_t number = 0; number < pieces.size(); ++number) {
       const Piece& piece = pieces[number];
-      writer.add(number, piece, TileKind::weight, store.values(), 0);
-      writer.add(number, piece, TileKind::m, optimizer.m, optimizer.own_span.first);
-      writer.add(number, piece, TileKind::v, optimizer.v, optimizer.own_span.first);
+      writer.add(number, piece, TileKind::weight, values, 0);
+      writer.add(number, piece, TileKind::m, m, optimizer.own_span.first);
+      writer.add(number, piece, TileKind::v, v, optimizer.own_span.first);
     }
     part = writer.finish(directory);
   }

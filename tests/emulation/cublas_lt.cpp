@@ -1,11 +1,10 @@
 // d = alpha op(a) op(b) + beta c, all by columns, sums in double; then the epilogue. BIAS adds one
 // number per row of d; BGRADB gives the sums over k of op(b), one per column of d.
-#include "tests/emulation/include/cublasLt.h"
-
 #include <cstring>
 #include <map>
 #include <vector>
 
+#include "tests/emulation/include/cublasLt.h"
 #include "tests/emulation/include/cuda_bf16.h"
 #include "tests/emulation/include/cuda_runtime.h"
 

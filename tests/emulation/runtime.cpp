@@ -4,10 +4,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <sys/mman.h>
 #include <utility>
 #include <vector>
-
-#include <sys/mman.h>
 
 #include "tests/emulation/include/cuda_runtime.h"
 
@@ -108,6 +107,11 @@ cudaError_t cudaGetDeviceCount(int* count) {
 
 cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : cudaErrorInvalidValue; }
 
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr name, int) {
+  *value = name == cudaDevAttrMultiProcessorCount ? 1 : 8;
+  return cudaSuccess;
+}
+
 cudaError_t cudaDriverGetVersion(int* version) {
   *version = 13000;
   return cudaSuccess;
@@ -117,8 +121,7 @@ cudaError_t cudaRuntimeGetVersion(int* version) { return cudaDriverGetVersion(ve
 
 cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
   if (memory().used + bytes > emulation::all_bytes) return cudaErrorMemoryAllocation;
-  void* segment =
-      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* segment = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (segment == MAP_FAILED) return cudaErrorMemoryAllocation;
   std::memset(segment, 0xff, bytes);  // NaN: fresh memory holds nothing useful
   mprotect(segment, bytes, PROT_NONE);

@@ -1,13 +1,12 @@
 // The threads of a block as fibers of one CPU thread. A fiber runs until it meets a barrier; a
-// barrier opens when all fibers of the block, or of the warp, that have not ended stand at it. Blocks
-// of every other launch start with their last thread, so that a missing barrier shows.
+// barrier opens when all fibers of the block, or of the warp, that have not ended stand at it.
+// Blocks of every other launch start with their last thread, so that a missing barrier shows.
 #include <array>
 #include <cstdio>
 #include <cstdlib>
-#include <vector>
-
 #include <sys/mman.h>
 #include <ucontext.h>
+#include <vector>
 
 #include "tests/emulation/include/cuda_runtime.h"
 

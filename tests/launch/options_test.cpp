@@ -165,7 +165,6 @@ TEST(Options, RefusesWhatIsNotThereYet) {
                                   {"--recompute", "selective"},
                                   {"--reproducible"},
                                   {"--precision", "bf16"},
-                                  {"--device", "cuda"},
                                   {"--trace"},
                                   {"--tensorboard"},
                                   {"--save", "async"},

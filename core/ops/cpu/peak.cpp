@@ -1,4 +1,4 @@
-#include "core/ops/peak.hpp"
+#include "core/ops/cpu/peak.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -6,12 +6,12 @@
 #include "core/ops/cpu/kernels.hpp"
 #include "core/ops/cpu/loops.hpp"
 
-namespace lockstep {
+namespace lockstep::cpu {
 namespace {
 
 // Seconds of one run of `rounds` on every thread at once.
 template <typename T>
-double run_once(const cpu::Kernels<T>& kernels, index_t rounds, int threads) {
+double run_once(const Kernels<T>& kernels, index_t rounds, int threads) {
   double sum = 0;  // used, so that no run can be left out
   const auto begin = std::chrono::steady_clock::now();
 #pragma omp parallel num_threads(threads) reduction(+ : sum)
@@ -22,17 +22,17 @@ double run_once(const cpu::Kernels<T>& kernels, index_t rounds, int threads) {
 
 }  // namespace
 
-double peak_gflops(DType dtype, int threads) {
+double peak_gflops(Device, DType dtype, int threads) {
   constexpr index_t rounds = 1'000'000, chains = 12;  // about 3 ms
   double best = 0;
-  cpu::with_type(dtype, [&](auto zero) {
+  with_type(dtype, [&](auto zero) {
     using T = decltype(zero);
-    const cpu::Kernels<T>& kernels = cpu::kernels<T>();
-    const double work = 2.0 * static_cast<double>(rounds * chains * kernels.lanes * threads);
+    const Kernels<T>& table = kernels<T>();
+    const double work = 2.0 * static_cast<double>(rounds * chains * table.lanes * threads);
     for (int run = 0; run < 10; ++run)
-      best = std::max(best, work / run_once(kernels, rounds, threads));
+      best = std::max(best, work / run_once(table, rounds, threads));
   });
   return best * 1e-9;
 }
 
-}  // namespace lockstep
+}  // namespace lockstep::cpu

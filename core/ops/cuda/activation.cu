@@ -1,5 +1,4 @@
 #include "core/ops/cuda/activation.hpp"
-
 #include "core/ops/cuda/map.cuh"
 
 namespace lockstep::cuda {
@@ -51,8 +50,7 @@ struct Backward {
     const auto at = load<T, W>(x[row] + column);
     auto pack = load<T, W>(dy[row] + column);
     for (int w = 0; w < W; ++w)
-      pack.at[w] =
-          static_cast<T>(to_float(pack.at[w]) * slope_of<activation>(to_float(at.at[w])));
+      pack.at[w] = static_cast<T>(to_float(pack.at[w]) * slope_of<activation>(to_float(at.at[w])));
     store<T, W>(dx[row] + column, pack);
   }
 };

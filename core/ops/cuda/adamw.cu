@@ -1,7 +1,6 @@
-#include "core/ops/cuda/adamw.hpp"
-
 #include <cmath>
 
+#include "core/ops/cuda/adamw.hpp"
 #include "core/ops/cuda/map.cuh"
 
 namespace lockstep::cuda {

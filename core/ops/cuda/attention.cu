@@ -2,11 +2,10 @@
 // holds 32 rows, four to a warp; a tile of 32 rows of the other side lies in shared memory, one row
 // to a lane. So a warp's 32 scores of a row are one register, and sums over them are warp sums. No
 // atomics: queries collect dq, keys collect dk and dv.
-#include "core/ops/cuda/attention.hpp"
-
 #include <cmath>
 
 #include "core/error.hpp"
+#include "core/ops/cuda/attention.hpp"
 #include "core/ops/cuda/kernel.cuh"
 
 namespace lockstep::cuda {
@@ -49,7 +48,11 @@ __device__ Piece piece_of(const Shape& shape) {
 
 // The head's part of row `row` of the piece's sample in a matrix (B * T, heads * HS).
 template <typename T>
-__device__ T* head_row(RowsOf<T> x, const Piece& piece, const Shape& shape, index_t T_all, index_t row) {
+__device__ T* head_row(RowsOf<T> x,
+                       const Piece& piece,
+                       const Shape& shape,
+                       index_t T_all,
+                       index_t row) {
   return x[piece.sample * T_all + row] + piece.head * shape.HS;
 }
 
@@ -73,9 +76,8 @@ __device__ void load_tile(Tile to,
   __syncthreads();  // the tile before this one is no longer read
   for (index_t i = threadIdx.x; i < tile * shape.HS; i += threads) {
     const index_t row = i / shape.HS, column = i % shape.HS;
-    to[row][column] = first + row < rows
-                          ? to_float(head_row(x, piece, shape, T_all, first + row)[column])
-                          : 0.0f;
+    to[row][column] =
+        first + row < rows ? to_float(head_row(x, piece, shape, T_all, first + row)[column]) : 0.0f;
   }
   __syncthreads();
 }
@@ -199,10 +201,8 @@ __global__ void __launch_bounds__(threads) forward_kernel(RowsOf<T> y,
 
 // dots (B, heads, T_q) = dy . y of each row; a warp per row.
 template <typename T>
-__global__ void __launch_bounds__(threads) dots_kernel(float* dots,
-                                                       RowsOf<const T> dy,
-                                                       RowsOf<const T> y,
-                                                       Shape shape) {
+__global__ void __launch_bounds__(threads)
+    dots_kernel(float* dots, RowsOf<const T> dy, RowsOf<const T> y, Shape shape) {
   const Piece piece = piece_of(shape);
   const index_t i = static_cast<index_t>(blockIdx.y) * warps + threadIdx.x / warp_size;
   if (i >= shape.T_q) return;
@@ -272,10 +272,8 @@ __global__ void __launch_bounds__(threads) dq_kernel(RowsOf<T> dq, Inputs<T> in,
 
 // Rows are keys here, lanes are queries.
 template <typename T>
-__global__ void __launch_bounds__(threads) dk_dv_kernel(RowsOf<T> dk,
-                                                        RowsOf<T> dv,
-                                                        Inputs<T> in,
-                                                        Shape shape) {
+__global__ void __launch_bounds__(threads)
+    dk_dv_kernel(RowsOf<T> dk, RowsOf<T> dv, Inputs<T> in, Shape shape) {
   __shared__ float memory[tile * (most_head_size + 1)];
   const Tile rows{memory, shape.HS + 1};
   const Piece piece = piece_of(shape);
@@ -329,8 +327,7 @@ Shape shape_of(const AttentionSpec& spec) {
           .causal = spec.mask == Mask::causal,
           .scale = static_cast<float>(spec.scale),
           .lengths = spec.lengths.defined() ? spec.lengths.data<std::int32_t>() : nullptr,
-          .sample_ids =
-              threshold >> 32 == 0 ? spec.sample_ids.data<std::int64_t>() : nullptr,
+          .sample_ids = threshold >> 32 == 0 ? spec.sample_ids.data<std::int64_t>() : nullptr,
           .first_head = spec.first_head,
           .key = spec.dropout_key,
           .threshold = threshold,
@@ -375,8 +372,8 @@ void attention_backward(Tensor& dq,
   const Shape shape = shape_of(spec);
   with_type(q.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const Inputs<T> in{rows_of<T>(dy), rows_of<T>(q), rows_of<T>(k), rows_of<T>(v),
-                       lse.data<float>(), dots.data<float>()};
+    const Inputs<T> in{rows_of<T>(dy), rows_of<T>(q),     rows_of<T>(k),
+                       rows_of<T>(v),  lse.data<float>(), dots.data<float>()};
     launch(stream, blocks_of(spec, spec.T_q, warps), threads, dots_kernel<T>, dots.data<float>(),
            rows_of<T>(dy), rows_of<T>(y), shape);
     launch(stream, blocks_of(spec, spec.T_q, tile), threads, dq_kernel<T>, rows_of<T>(dq), in,

@@ -1,6 +1,6 @@
-// Two sums over rows at once, per column and without atomics: a block adds a chunk of rows of 32 packs
-// of columns into a partial sum; a second kernel adds the chunks in order. The cut depends on the
-// shape alone, so the same shape gives the same bits.
+// Two sums over rows at once, per column and without atomics: a block adds a chunk of rows of 32
+// packs of columns into a partial sum; a second kernel adds the chunks in order. The cut depends on
+// the shape alone, so the same shape gives the same bits.
 #pragma once
 
 #include <algorithm>
@@ -72,7 +72,12 @@ __global__ void add_partial_sums(const float* partial,
 
 // Term holds device pointers; N rows of C columns, C a multiple of W.
 template <int W, typename Term, typename G>
-void add_column_sums_of(Device device, const Term& term, index_t N, index_t C, G* first, G* second) {
+void add_column_sums_of(Device device,
+                        const Term& term,
+                        index_t N,
+                        index_t C,
+                        G* first,
+                        G* second) {
   if (N == 0 || C == 0) return;
   const index_t chunks = std::clamp<index_t>(N / 128, 1, 64);
   const index_t rows_per_chunk = (N + chunks - 1) / chunks;

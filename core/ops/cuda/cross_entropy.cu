@@ -1,8 +1,7 @@
 // One block per row of logits. Exponentials in float, their sums in double across the block.
-#include "core/ops/cuda/cross_entropy.hpp"
-
 #include <algorithm>
 
+#include "core/ops/cuda/cross_entropy.hpp"
 #include "core/ops/cuda/kernel.cuh"
 
 namespace lockstep::cuda {
@@ -89,8 +88,7 @@ __global__ void __launch_bounds__(threads) statistics_kernel(double* sums,
   if (threadIdx.x != 0) return;
   const index_t at = targets[row] - first_column;
   sums[row] = sum;
-  sums[N + row] =
-      at >= 0 && at < columns ? static_cast<double>(to_float(logits[row][at])) : 0.0;
+  sums[N + row] = at >= 0 && at < columns ? static_cast<double>(to_float(logits[row][at])) : 0.0;
 }
 
 // One block; a fixed order for a given N.
@@ -173,9 +171,9 @@ void cross_entropy_statistics(Tensor& statistics,
 
 double cross_entropy_loss(const Tensor& largest, const Tensor& statistics, const Tensor& targets) {
   Tensor loss = Tensor::empty({1}, DType::f64, largest.device());
-  launch(Runtime::of(largest.device()).stream(), dim3(1), threads, loss_kernel,
-         loss.data<double>(), largest.data<double>(), statistics.data<double>(),
-         targets.data<std::int32_t>(), targets.count());
+  launch(Runtime::of(largest.device()).stream(), dim3(1), threads, loss_kernel, loss.data<double>(),
+         largest.data<double>(), statistics.data<double>(), targets.data<std::int32_t>(),
+         targets.count());
   return loss.to(Device{}).data<double>()[0];
 }
 

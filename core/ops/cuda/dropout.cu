@@ -1,5 +1,4 @@
 #include "core/ops/cuda/dropout.hpp"
-
 #include "core/ops/cuda/elementwise.hpp"
 #include "core/ops/cuda/map.cuh"
 

@@ -1,6 +1,5 @@
-#include "core/ops/cuda/elementwise.hpp"
-
 #include "core/ops/cuda/column_sums.cuh"
+#include "core/ops/cuda/elementwise.hpp"
 #include "core/ops/cuda/embedding.hpp"
 #include "core/ops/cuda/map.cuh"
 

@@ -1,10 +1,9 @@
 // The backward pass adds, for each table row, its tokens in ascending order and without atomics on
 // floats, so the bits are the same in every run: a stable counting sort of the tokens by row, then
-// sums of each row's tokens. A token's place among those of its row is found by comparing it with all
-// tokens before it: N^2 / 2 comparisons, a quarter of a millisecond for 64 Ki tokens on an H100, less
-// than passes of a radix sort would save.
+// sums of each row's tokens. A token's place among those of its row is found by comparing it with
+// all tokens before it: N^2 / 2 comparisons, a quarter of a millisecond for 64 Ki tokens on an
+// H100, less than passes of a radix sort would save.
 #include "core/ops/cuda/embedding.hpp"
-
 #include "core/ops/cuda/map.cuh"
 
 namespace lockstep::cuda {
@@ -102,13 +101,11 @@ __global__ void __launch_bounds__(rank_threads) place_kernel(Sorted sorted,
     sorted.order[sorted.starts[row] + rank] = static_cast<std::int32_t>(i);
 }
 
-// warps: of one table row. Each adds a contiguous part of the row's tokens, and warp 0 adds the parts.
+// warps: of one table row. Each adds a contiguous part of the row's tokens, and warp 0 adds the
+// parts.
 template <typename T, typename G, int W, int warps>
-__global__ void __launch_bounds__(sum_warps* warp_size) sum_kernel(RowsOf<G> dtable,
-                                                                   RowsOf<const T> dy,
-                                                                   Sorted sorted,
-                                                                   index_t num_rows,
-                                                                   index_t C) {
+__global__ void __launch_bounds__(sum_warps* warp_size)
+    sum_kernel(RowsOf<G> dtable, RowsOf<const T> dy, Sorted sorted, index_t num_rows, index_t C) {
   __shared__ float parts[sum_warps][warp_size * W];
   constexpr int rows_per_block = sum_warps / warps;
   const int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;

@@ -39,7 +39,11 @@ void fill_normal(Tensor& x,
   with_type(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     map(Runtime::of(x.device()), {x.rows(), x.columns() + 1}, 2,
-        FillNormal<T>{rows_of<T>(x), x.columns(), row0, col0, width,
+        FillNormal<T>{rows_of<T>(x),
+                      x.columns(),
+                      row0,
+                      col0,
+                      width,
                       {static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)},
                       stddev});
   });

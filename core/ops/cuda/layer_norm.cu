@@ -1,8 +1,7 @@
 // One warp per row; a row of a few thousand elements stays in the first-level cache between its
 // passes. The variance is summed from x - mean, as on the CPU.
-#include "core/ops/cuda/layer_norm.hpp"
-
 #include "core/ops/cuda/column_sums.cuh"
+#include "core/ops/cuda/layer_norm.hpp"
 
 namespace lockstep::cuda {
 namespace {
@@ -49,8 +48,8 @@ __global__ void __launch_bounds__(rows_per_block* warp_size) forward_kernel(Rows
     if (bias != nullptr) shifts = load<T, W>(bias + c);
     for (int w = 0; w < W; ++w) {
       const float shift = bias != nullptr ? to_float(shifts.at[w]) : 0.0f;
-      pack.at[w] = static_cast<T>((to_float(pack.at[w]) - center) * inverse *
-                                      to_float(scales.at[w]) + shift);
+      pack.at[w] = static_cast<T>(
+          (to_float(pack.at[w]) - center) * inverse * to_float(scales.at[w]) + shift);
     }
     store<T, W>(y[row] + c, pack);
   }
@@ -130,8 +129,8 @@ void layer_norm_forward(Tensor& y,
           launch(Runtime::of(x.device()).stream(), blocks_for(x.rows(), rows_per_block),
                  rows_per_block * warp_size, forward_kernel<T, decltype(width)::value>,
                  rows_of<T>(y), mean.data<float>(), rstd.data<float>(), rows_of<T>(x),
-                 weight.data<T>(), bias.defined() ? bias.data<T>() : nullptr, x.rows(),
-                 x.columns(), eps);
+                 weight.data<T>(), bias.defined() ? bias.data<T>() : nullptr, x.rows(), x.columns(),
+                 eps);
         },
         x, y, weight, bias);
   });
@@ -167,12 +166,11 @@ void layer_norm_backward_weight(Tensor& dweight,
     with_width<T>(
         [&](auto width) {
           constexpr int W = decltype(width)::value;
-          add_column_sums_of<W>(
-              x.device(),
-              WeightTerm<T, W>{rows_of<T>(dy), rows_of<T>(x), mean.data<float>(),
-                               rstd.data<float>()},
-              x.rows(), x.columns(), dweight.data<float>(),
-              dbias.defined() ? dbias.data<float>() : nullptr);
+          add_column_sums_of<W>(x.device(),
+                                WeightTerm<T, W>{rows_of<T>(dy), rows_of<T>(x), mean.data<float>(),
+                                                 rstd.data<float>()},
+                                x.rows(), x.columns(), dweight.data<float>(),
+                                dbias.defined() ? dbias.data<float>() : nullptr);
         },
         x, dy);
   });

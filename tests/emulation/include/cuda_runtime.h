@@ -57,7 +57,8 @@ struct Coordinates {
   Coordinate<part, &Place::z> z;
 };
 }  // namespace emulation
-inline constexpr emulation::Coordinates<&emulation::ThreadPlace::thread, emulation::Index> threadIdx;
+inline constexpr emulation::Coordinates<&emulation::ThreadPlace::thread, emulation::Index>
+    threadIdx;
 inline constexpr emulation::Coordinates<&emulation::ThreadPlace::block, emulation::Index> blockIdx;
 inline constexpr emulation::Coordinates<&emulation::ThreadPlace::block_size, dim3> blockDim;
 inline constexpr emulation::Coordinates<&emulation::ThreadPlace::grid_size, dim3> gridDim;

@@ -84,7 +84,8 @@ TEST_F(CudaAttention, MoreKeysThanQueries) {
   AttentionSpec spec = spec_of(2, 9, 2, 16, Mask::full);
   spec.T_k = 40;
   const index_t width = 32;
-  const Tensor q = numbers({18, width}, 1), k = numbers({80, width}, 2), v = numbers({80, width}, 3);
+  const Tensor q = numbers({18, width}, 1), k = numbers({80, width}, 2),
+               v = numbers({80, width}, 3);
   const auto forward = [&](const Tensor& q, const Tensor& k, const Tensor& v) {
     Tensor y = Tensor::empty(q.shape(), q.dtype(), q.device());
     Tensor lse = Tensor::empty({2, 2, 9}, q.dtype(), q.device());

@@ -1,5 +1,5 @@
-// Every op of the GPU in fp32 against the CPU in fp64, at sizes that fill neither warps nor packs, one
-// row and none.
+// Every op of the GPU in fp32 against the CPU in fp64, at sizes that fill neither warps nor packs,
+// one row and none.
 #include <cstring>
 #include <functional>
 
@@ -246,7 +246,8 @@ TEST_F(CudaOps, EmbeddingsAreLookedUpAndSummed) {
     for (index_t i = 0; i < N; ++i)
       tokens.push_back(static_cast<std::int32_t>(mix(1, static_cast<std::uint64_t>(i)) % 40));
     for (index_t i = 0; i < 200; ++i) tokens[static_cast<std::size_t>(3 * i)] = 12;  // a heavy row
-    const Tensor ids = Tensor::from(tokens, {N}), table = numbers({V, C}, 1), dy = numbers({N, C}, 2);
+    const Tensor ids = Tensor::from(tokens, {N}), table = numbers({V, C}, 1),
+                 dy = numbers({N, C}, 2);
     Tensor y = Tensor::empty({N, C}, DType::f64), y_gpu = Tensor::empty({N, C}, DType::f32, gpu);
     Tensor dtable = numbers({V, C}, 3), dtable_gpu = on_gpu(dtable);
     const Tensor table_gpu = on_gpu(table);
@@ -303,7 +304,8 @@ TEST_F(CudaOps, CrossEntropyFindsTheFirstLargest) {
   Tensor logits = Tensor::zeros({2, 500}, DType::f32);
   test::set_value(logits, 300, 2);
   test::set_value(logits, 77, 2);
-  Tensor largest = Tensor::empty({2}, DType::f64, gpu), argmax = Tensor::empty({2}, DType::i64, gpu);
+  Tensor largest = Tensor::empty({2}, DType::f64, gpu),
+         argmax = Tensor::empty({2}, DType::i64, gpu);
 
   cross_entropy_max(largest, argmax, logits.to(gpu), {1000, 1500});
 
@@ -336,7 +338,8 @@ TEST_F(CudaOps, ProductsFollowForEveryTransposeAndStride) {
 
 TEST_F(CudaOps, AProductOverNothingIsZero) {
   Tensor c = on_gpu(numbers({3, 4}, 1));
-  const Tensor a = Tensor::empty({3, 0}, DType::f32, gpu), b = Tensor::empty({0, 4}, DType::f32, gpu);
+  const Tensor a = Tensor::empty({3, 0}, DType::f32, gpu),
+               b = Tensor::empty({0, 4}, DType::f32, gpu);
 
   gemm(c, a, Transpose::no, b, Transpose::no);
 

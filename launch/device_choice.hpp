@@ -1,0 +1,19 @@
+// --device: where this rank computes.
+#pragma once
+
+#include "core/device.hpp"
+#include "core/dtype.hpp"
+#include "parallel/mpi/environment.hpp"
+
+namespace lockstep {
+
+enum class DeviceChoice { automatic, cpu, cuda };
+
+DeviceChoice device_choice_named(const std::string& name);  // "auto", "cpu", "cuda"
+
+// The CPU, or the GPU whose number is this rank's among the ranks of its node, in turn when there
+// are more ranks than GPUs; CUDA_VISIBLE_DEVICES says which GPUs there are. automatic: a GPU where
+// one is and `dtype` can be computed there. Throws Error (refused) saying what is missing.
+Device choose_device(const Environment& environment, DeviceChoice choice, DType dtype);
+
+}  // namespace lockstep
