@@ -54,6 +54,8 @@ class DeviceWork {
 };
 
 void run_until(Stream& stream, std::uint64_t position) {
+  if (stream.executed >= position) return;
+  const DeviceWork open;
   while (stream.executed < position) {
     const auto work = std::move(stream.queue.front());
     stream.queue.pop_front();
@@ -70,10 +72,7 @@ void finish(const Event& event) {
 
 void enqueue(cudaStream_t stream, std::function<void()> work) {
   ++stream->issued;
-  stream->queue.push_back([work = std::move(work)] {
-    const DeviceWork open;
-    work();
-  });
+  stream->queue.push_back(std::move(work));
 }
 
 }  // namespace emulation

@@ -2,6 +2,7 @@
 // barrier opens when all fibers of the block, or of the warp, that have not ended stand at it.
 // Blocks of every other launch start with their last thread, so that a missing barrier shows.
 #include <array>
+#include <csetjmp>
 #include <cstdio>
 #include <cstdlib>
 #include <sys/mman.h>
@@ -19,8 +20,10 @@ constexpr int most_threads = 1024;
 
 enum class State { ready, at_block, at_warp, ended };
 
+// Made once with a stack of its own, then resumed by jumps, which unlike swapcontext need no system
+// call.
 struct Fiber {
-  ucontext_t context{};
+  jmp_buf at{};
   void* stack = nullptr;
   State state = State::ended;
   ThreadPlace place{};
@@ -44,7 +47,7 @@ class Block {
 
   void wait(State state) {
     running().state = state;
-    swapcontext(&running().context, &scheduler_);
+    if (_setjmp(running().at) == 0) _longjmp(scheduler_, 1);
   }
 
   std::uint64_t exchange(std::uint64_t bits, int source) {
@@ -63,11 +66,6 @@ class Block {
 
   void start(int i, dim3 blocks, Index block, dim3 threads) {
     Fiber& fiber = fibers_[static_cast<std::size_t>(i)];
-    if (fiber.stack == nullptr) {
-      fiber.stack = mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-      if (fiber.stack == MAP_FAILED) std::abort();
-    }
     const auto x = static_cast<unsigned>(i);
     fiber.place = {{x % threads.x, x / threads.x % threads.y, x / threads.x / threads.y},
                    block,
@@ -75,11 +73,22 @@ class Block {
                    blocks};
     fiber.state = State::ready;
     fiber.exchanges = 0;
-    getcontext(&fiber.context);
-    fiber.context.uc_stack.ss_sp = fiber.stack;
-    fiber.context.uc_stack.ss_size = stack_bytes;
-    fiber.context.uc_link = &scheduler_;
-    makecontext(&fiber.context, &Block::enter, 0);
+  }
+
+  // Until the running fiber waits or ends.
+  void resume() {
+    if (_setjmp(scheduler_) != 0) return;
+    Fiber& fiber = running();
+    if (fiber.stack != nullptr) _longjmp(fiber.at, 1);
+    fiber.stack = mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (fiber.stack == MAP_FAILED) std::abort();
+    ucontext_t context{}, never{};
+    getcontext(&context);
+    context.uc_stack.ss_sp = fiber.stack;
+    context.uc_stack.ss_size = stack_bytes;
+    makecontext(&context, &Block::enter, 0);
+    swapcontext(&never, &context);
   }
 
   // Runs each ready fiber once, then opens barriers; false when all have ended.
@@ -87,7 +96,7 @@ class Block {
     int ended = 0;
     for (int k = 0; k < num_threads_; ++k) {
       running_ = backwards_ ? num_threads_ - 1 - k : k;
-      if (running().state == State::ready) swapcontext(&scheduler_, &running().context);
+      if (running().state == State::ready) resume();
       ended += running().state == State::ended ? 1 : 0;
     }
     if (ended == num_threads_) return false;
@@ -118,7 +127,7 @@ class Block {
   }
 
   std::array<Fiber, most_threads> fibers_{};
-  ucontext_t scheduler_{};
+  jmp_buf scheduler_{};
   const std::function<void()>* kernel_ = nullptr;
   int num_threads_ = 0, running_ = 0;
   bool backwards_ = true;
@@ -131,8 +140,10 @@ Block& the_block() {
 
 void Block::enter() {
   Block& block = the_block();
-  (*block.kernel_)();
-  block.running().state = State::ended;
+  for (;;) {
+    (*block.kernel_)();
+    block.wait(State::ended);
+  }
 }
 
 }  // namespace
