@@ -20,7 +20,8 @@ Batch collate(const std::vector<Example>& examples,
     const Example& example = examples[b];
     const auto row = static_cast<std::ptrdiff_t>(b * row_size);
     std::copy(example.tokens.begin(), example.tokens.end(), tokens.begin() + row);
-    std::copy(example.segments.begin(), example.segments.end(), segments.begin() + row);
+    if (!segments.empty())
+      std::copy(example.segments.begin(), example.segments.end(), segments.begin() + row);
     for (std::int32_t position : example.positions)
       rows.push_back(static_cast<std::int32_t>(row) + position);
     ids.insert(ids.end(), example.targets.begin(), example.targets.end());

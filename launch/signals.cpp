@@ -1,23 +1,31 @@
 #include "launch/signals.hpp"
 
+#include <atomic>
 #include <csignal>
 #include <initializer_list>
+#include <thread>
 
 namespace lockstep {
 namespace {
 
-volatile std::sig_atomic_t requested =
-    0;  // written by the handler: the one place a signal can write to
+std::atomic<bool> requested = false;  // written by the thread that waits for signals
 
 }  // namespace
 
+// No handler: oneDNN's sgemm (seen in 2.6.3) uses the stack pointer for data, so that the frame of
+// a handler that interrupts it lands in the heap. The threads made later inherit the mask.
 void catch_stop_signals() {
-  struct sigaction action {};
-  action.sa_handler = [](int) { requested = 1; };
-  action.sa_flags = SA_RESTART;
-  for (const int signal : {SIGUSR1, SIGUSR2, SIGTERM}) sigaction(signal, &action, nullptr);
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGUSR1, SIGUSR2, SIGTERM}) sigaddset(&signals, signal);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::thread([signals] {
+    for (int signal = 0;;) {
+      if (sigwait(&signals, &signal) == 0) requested = true;
+    }
+  }).detach();
 }
 
-bool stop_requested() { return requested != 0; }
+bool stop_requested() { return requested; }
 
 }  // namespace lockstep

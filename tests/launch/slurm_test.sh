@@ -35,7 +35,8 @@ check() {
   else
     failures=$((failures + 1))
     echo "FAIL  $2"
-    tail -n 15 "$work"/*.log
+    grep -v '^ *[0-9]* ' "$work"/*.log | tail -n 60
+    grep -v '"event":"\(step\|traffic\)"' "$work"/*/metrics.jsonl
   fi
 }
 # until_true SECONDS COMMAND...
@@ -68,7 +69,7 @@ for launcher in srun mpirun; do
   run=$work/$launcher
   job=$(submit "$run" 600)
   until_true 60 stepped "$run"
-  scancel --signal=USR1 --batch "$job"
+  scancel --signal=USR1 --batch "$job" || echo "scancel ended with code $?"
   until_true 240 over "$job"
   [ -e "$run/DONE" ]
   check $? "$launcher: warned, saved, queued again and done"
