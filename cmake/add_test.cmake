@@ -5,6 +5,7 @@ set(LOCKSTEP_TEST_ENVIRONMENT
   OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
   OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_mpi_yield_when_idle=1 OMP_NUM_THREADS=1
   LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/lsan.supp:print_suppressions=0
+  ASAN_OPTIONS=detect_leaks=0
   LOCKSTEP_SOURCE_DIR=${CMAKE_SOURCE_DIR} LOCKSTEP_BINARY_DIR=${CMAKE_BINARY_DIR})
 
 function(lockstep_test name)
@@ -21,8 +22,9 @@ function(lockstep_test name)
   if(NOT arg_RANKS AND NOT arg_MPI)
     target_link_libraries(${name} PRIVATE GTest::gtest_main)
     add_test(NAME ${name} COMMAND ${name})
+    # Ranks are not searched for leaks: Open MPI keeps what plugins allocated that it has unloaded.
     set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} PROCESSORS 1
-      ENVIRONMENT "${LOCKSTEP_TEST_ENVIRONMENT}")
+      ENVIRONMENT "${LOCKSTEP_TEST_ENVIRONMENT};ASAN_OPTIONS=detect_leaks=1")
     return()
   endif()
   target_link_libraries(${name} PRIVATE lockstep::mpi_main)
