@@ -253,8 +253,8 @@ void check_effects(const BenchOptions& options, const Degrees& degrees) {
 void check_ranks(const std::vector<std::string>& arguments, int ranks) {
   if (const char* wanted = std::getenv("LOCKSTEP_RANKS"); wanted && *wanted) {
     if (parse_integer(wanted) != ranks) {
-      throw Error(build_string("LOCKSTEP_RANKS is ", wanted, ", but there are ", ranks,
-                               " ranks; start as many as it says, or unset it"),
+      throw Error(build_string("LOCKSTEP_RANKS is ", wanted, ", but the ranks are ", ranks,
+                               "; start as many as it says, or unset it"),
                   ExitCode::wrong_ranks);
     }
   }

@@ -25,16 +25,16 @@ Degrees resolve_degrees(int ranks, int dp, int pp, int cp, int tp) {
   require_degree("--tp", tp, 1);
   const index_t rest = product({pp, cp, tp});
   if (ranks % rest != 0) {
-    throw Error(
-        build_string("--tp ", tp, " x --pp ", pp, " x --cp ", cp, " needs a multiple of ", rest,
-                     " ranks, there are ", ranks, " ranks: start as many, or change the layout"),
-        ExitCode::wrong_ranks);
+    throw Error(build_string("--tp ", tp, " x --pp ", pp, " x --cp ", cp, " needs a multiple of ",
+                             rest, " ranks, but was started with ", ranks,
+                             ": start as many, or change the layout"),
+                ExitCode::wrong_ranks);
   }
   const index_t needed = product({dp, pp, cp, tp});
   if (dp > 0 && needed != ranks) {
     throw Error(
         build_string("--dp ", dp, " x --tp ", tp, " x --pp ", pp, " x --cp ", cp, " needs ", needed,
-                     " ranks, there are ", ranks, " ranks: leave --dp out, or start ", needed),
+                     " ranks, but was started with ", ranks, ": leave --dp out, or start ", needed),
         ExitCode::wrong_ranks);
   }
   return {.dp = static_cast<int>(ranks / rest), .pp = pp, .cp = cp, .tp = tp};

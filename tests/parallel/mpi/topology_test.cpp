@@ -51,11 +51,11 @@ TEST(ResolveDegrees, DataParallelDegreeFollowsFromTheRanks) {
 TEST(ResolveDegrees, NamesDegreesAndRanksOfAWrongLayout) {
   const std::string odd = refusal(6, 0, 2, 1, 2, ExitCode::wrong_ranks);
   EXPECT_NE(odd.find("--tp 2 x --pp 2"), std::string::npos) << odd;
-  EXPECT_NE(odd.find("multiple of 4 ranks, there are 6"), std::string::npos) << odd;
+  EXPECT_NE(odd.find("multiple of 4 ranks, but was started with 6"), std::string::npos) << odd;
 
   const std::string given = refusal(8, 4, 2, 1, 2, ExitCode::wrong_ranks);
   EXPECT_NE(given.find("--dp 4"), std::string::npos) << given;
-  EXPECT_NE(given.find("needs 16 ranks, there are 8"), std::string::npos) << given;
+  EXPECT_NE(given.find("needs 16 ranks, but was started with 8"), std::string::npos) << given;
 }
 
 TEST(ResolveDegrees, RefusesDegreesThatCannotBe) {
