@@ -26,7 +26,7 @@ elseif(LOCKSTEP_CUDA)
   set(CMAKE_CUDA_STANDARD_REQUIRED ON)
   find_package(CUDAToolkit REQUIRED)
   target_link_libraries(lockstep_cuda_toolkit INTERFACE CUDA::cudart CUDA::cublasLt)
-  # Kernels share constexpr functions with the CPU code (core/random.hpp); registers and spills go to the build log.
-  target_compile_options(lockstep_cuda_toolkit INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr
-    -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Werror>)
+  # Kernels share constexpr functions with the CPU code (core/random.hpp). A kernel that spills registers does not build.
+  target_compile_options(lockstep_cuda_toolkit INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;\
+-Werror=all-warnings;-Xcompiler=-Wall,-Wextra,-Werror;-Xptxas=--warn-on-spills,--warning-as-error>")
 endif()

@@ -1,6 +1,6 @@
 #include "parallel/mpi/group.hpp"
 
-#include <cstring>
+#include <algorithm>
 #include <utility>
 
 #include "core/error.hpp"
@@ -65,35 +65,74 @@ TagRange MpiGroup::take_tags(index_t count) {
   return tags;
 }
 
-Pending MpiGroup::start_exchange(Tensor flat, const ExchangeSpec& spec) {
-  const TagRange tags = take_tags(2 * spec.rounds.count());
-  return progress_->start(std::make_unique<Exchange>(
-      collectives_.handle(), rank_, size_, std::move(flat), spec, tags, limits_.message_elements));
+bool MpiGroup::staged(const Tensor& x) const {
+  return limits_.stage_all || x.device().kind == Device::Kind::cuda;
+}
+
+index_t MpiGroup::staging_elements(const Tensor& x) const {
+  return std::max<index_t>(1, limits_.staging_bytes / static_cast<index_t>(size_of(x.dtype())));
+}
+
+// Tags are taken here, in the same order by all members, whenever the chunks will travel.
+Pending MpiGroup::start_exchange(const Tensor& flat,
+                                 const SpecOf& spec_of,
+                                 std::vector<StagedChunk> chunks) {
+  const auto exchange = [this](Tensor x, const ExchangeSpec& spec, const TagRange& tags) {
+    return std::make_unique<Exchange>(collectives_.handle(), rank_, size_, std::move(x), spec, tags,
+                                      limits_.message_elements);
+  };
+  if (!staged(flat)) {
+    const ExchangeSpec spec = spec_of(flat.count());
+    return progress_->start(exchange(flat, spec, take_tags(2 * spec.rounds.count())));
+  }
+  std::vector<std::pair<ExchangeSpec, TagRange>> parts;
+  for (const StagedChunk& chunk : chunks) {
+    const ExchangeSpec spec = spec_of(chunk.host_elements);
+    parts.emplace_back(spec, take_tags(2 * spec.rounds.count()));
+  }
+  const auto travel = [exchange, parts](std::size_t chunk, Tensor host) {
+    return exchange(std::move(host), parts[chunk].first, parts[chunk].second);
+  };
+  return progress_->start(std::make_unique<Staged>(flat, flat, std::move(chunks), travel, nullptr));
 }
 
 Pending MpiGroup::start_all_reduce(Tensor x, Reduce reduce, const char* what) {
   const index_t n = x.count(), item_bytes = static_cast<index_t>(size_of(x.dtype()));
   if (x.dtype() == DType::u8) fail(what, ": uint8 elements have no sum over ranks");
   count_collective(what, "all_reduce", 2 * (size_ - 1) * n, x.dtype());
-  const bool one_trip = n * item_bytes <= limits_.one_trip_bytes;
-  const Rounds rounds(one_trip ? Rounds::Cut::shared : Rounds::Cut::range, n, size_,
-                      limits_.bucket_bytes / item_bytes);
-  return start_exchange(flatten(x, what), {rounds, reduce, !one_trip});
+  const auto spec = [=, this](index_t elements) -> ExchangeSpec {
+    const bool one_trip = elements * item_bytes <= limits_.one_trip_bytes;
+    return {Rounds(one_trip ? Rounds::Cut::shared : Rounds::Cut::range, elements, size_,
+                   limits_.bucket_bytes / item_bytes),
+            reduce, !one_trip};
+  };
+  return start_exchange(flatten(x, what), spec, cut_range(n, staging_elements(x), true, true));
 }
 
 Pending MpiGroup::start_reduce_scatter(Tensor x, const char* what) {
   const index_t n = x.count(), item_bytes = static_cast<index_t>(size_of(x.dtype()));
   if (x.dtype() == DType::u8) fail(what, ": uint8 elements have no sum over ranks");
   count_collective(what, "reduce_scatter", (size_ - 1) * n, x.dtype());
-  const Rounds rounds(Rounds::Cut::spans, n, size_, limits_.bucket_bytes / item_bytes);
-  return start_exchange(flatten(x, what), {rounds, Reduce::sum, false});
+  const auto spec = [=, this](index_t elements) -> ExchangeSpec {
+    return {Rounds(Rounds::Cut::spans, elements, size_, limits_.bucket_bytes / item_bytes),
+            Reduce::sum, false};
+  };
+  const auto all = [](int) { return true; };
+  const auto own = [this](int rank) { return rank == rank_; };
+  return start_exchange(flatten(x, what), spec, cut_spans(n, size_, staging_elements(x), all, own));
 }
 
 Pending MpiGroup::start_all_gather(Tensor x, const char* what) {
   const index_t n = x.count();
   count_collective(what, "all_gather", (size_ - 1) * n, x.dtype());
-  const Rounds rounds(Rounds::Cut::spans, n, size_, size_ * limits_.message_elements);
-  return start_exchange(flatten(x, what), {rounds, std::nullopt, true});
+  const auto spec = [this](index_t elements) -> ExchangeSpec {
+    return {Rounds(Rounds::Cut::spans, elements, size_, size_ * limits_.message_elements),
+            std::nullopt, true};
+  };
+  const auto own = [this](int rank) { return rank == rank_; };
+  const auto others = [this](int rank) { return rank != rank_; };
+  return start_exchange(flatten(x, what), spec,
+                        cut_spans(n, size_, staging_elements(x), own, others));
 }
 
 Pending MpiGroup::start_all_to_all(Tensor to, Tensor from, const char* what) {
@@ -102,10 +141,24 @@ Pending MpiGroup::start_all_to_all(Tensor to, Tensor from, const char* what) {
          " equal blocks of one type");
   }
   count_collective(what, "all_to_all", (size_ - 1) * from.count(), from.dtype());
+  if (staged(from)) {
+    // Whole, by way of the CPU's memory: rows that change places, never more than one activation.
+    Tensor received = Tensor::staging({to.count()}, to.dtype(), to.device());
+    auto back = std::make_shared<Pending>(
+        start_blocks(received, flatten(from, what).to(Device{}), take_tags(1).of(0)));
+    return Pending([back, received, to]() mutable {
+      back->wait();
+      to.reshape({to.count()}).copy_from(received);
+    });
+  }
+  return start_blocks(flatten(to, what), flatten(from, what), take_tags(1).of(0));
+}
+
+// Equal blocks, one to each member; both tensors flat and of the CPU.
+Pending MpiGroup::start_blocks(Tensor to, Tensor from, int tag) {
   const index_t block = from.count() / size_;
-  const int tag = take_tags(1).of(0);
-  auto posted = std::make_unique<Posted>(collectives_.handle(), limits_, flatten(to, what),
-                                         flatten(from, what));
+  auto posted =
+      std::make_unique<Posted>(collectives_.handle(), limits_, std::move(to), std::move(from));
   posted->first.range(rank_ * block, block).copy_from(posted->second.range(rank_ * block, block));
   for (int step = 1; step < size_; ++step) {
     const int source = (rank_ - step + size_) % size_;
@@ -130,23 +183,39 @@ void MpiGroup::check_peer(int peer, int tag, const char* what) const {
 Pending MpiGroup::start_send(Tensor x, int to, int tag, const char* what) {
   check_peer(to, tag, what);
   traffic_->count(axis_, what, "send", x.count(), x.dtype());
-  auto posted = std::make_unique<Posted>(peers_.handle(), limits_, flatten(x, what));
-  posted->transfers.send(posted->first, {0, x.count()}, to, tag);
-  return progress_->start(std::move(posted));
+  const auto post = [this, to, tag](Tensor flat) {
+    auto posted = std::make_unique<Posted>(peers_.handle(), limits_, std::move(flat));
+    posted->transfers.send(posted->first, {0, posted->first.count()}, to, tag);
+    return posted;
+  };
+  const Tensor flat = flatten(x, what);
+  if (!staged(x)) return progress_->start(post(flat));
+  return progress_->start(std::make_unique<Staged>(
+      flat, Tensor{}, cut_range(x.count(), staging_elements(x), true, false),
+      [post](std::size_t, Tensor host) { return post(std::move(host)); }, &sends_[{to, tag}]));
 }
 
 Pending MpiGroup::start_receive(Tensor x, int from, int tag, const char* what) {
   check_peer(from, tag, what);
-  auto posted = std::make_unique<Posted>(peers_.handle(), limits_, flatten(x, what));
-  posted->transfers.receive(posted->first, {0, x.count()}, from, tag);
-  return progress_->start(std::move(posted));
+  const auto post = [this, from, tag](Tensor flat) {
+    auto posted = std::make_unique<Posted>(peers_.handle(), limits_, std::move(flat));
+    posted->transfers.receive(posted->first, {0, posted->first.count()}, from, tag);
+    return posted;
+  };
+  const Tensor flat = flatten(x, what);
+  if (!staged(x)) return progress_->start(post(flat));
+  return progress_->start(std::make_unique<Staged>(
+      Tensor{}, flat, cut_range(x.count(), staging_elements(x), false, true),
+      [post](std::size_t, Tensor host) { return post(std::move(host)); }, &receives_[{from, tag}]));
 }
 
 void MpiGroup::broadcast(Tensor x, int root, const char* what) {
   count_collective(what, "broadcast", (size_ - 1) * x.count(), x.dtype());
-  auto posted = std::make_unique<Posted>(collectives_.handle(), limits_, flatten(x, what));
+  Tensor here = flatten(x, what).to(Device{});
+  auto posted = std::make_unique<Posted>(collectives_.handle(), limits_, here);
   posted->transfers.broadcast(posted->first, root);
   progress_->start(std::move(posted)).wait();
+  if (x.device() != Device{}) x.reshape({x.count()}).copy_from(here);
 }
 
 void MpiGroup::barrier() {

@@ -1,14 +1,19 @@
 // A Group over an MPI communicator of two ranks or more. Everything started here is truly
-// non-blocking and moves on whenever any Pending of the process is waited for. Collectives must be
-// started in the same order by all members.
+// non-blocking and moves on whenever any Pending of the process is waited for. Tensors of a GPU go
+// by way of the CPU (staging/staged.hpp), with the same sums. Collectives must be started in the
+// same order by all members.
 #pragma once
 
+#include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "core/group.hpp"
 #include "parallel/mpi/communicator.hpp"
 #include "parallel/mpi/exchange.hpp"
 #include "parallel/mpi/progress.hpp"
+#include "parallel/mpi/staging/staged.hpp"
 #include "parallel/mpi/traffic.hpp"
 
 namespace lockstep::mpi {
@@ -22,6 +27,9 @@ struct Limits {
   index_t bucket_bytes = index_t{2} << 20;
   // All-reduces up to this size take one trip (everyone sends all to everyone) instead of two.
   index_t one_trip_bytes = 4096;
+  // Of one chunk that goes by way of the CPU: copies of 4 MiB reach the full speed of the bus.
+  index_t staging_bytes = index_t{4} << 20;
+  bool stage_all = false;  // also what is in the CPU's memory: for tests
 };
 
 class MpiGroup final : public Group {
@@ -45,7 +53,15 @@ class MpiGroup final : public Group {
   void barrier() override;
 
  private:
-  Pending start_exchange(Tensor flat, const ExchangeSpec& spec);
+  using SpecOf = std::function<ExchangeSpec(index_t elements)>;
+  using Peer = std::pair<int, int>;  // rank and tag
+
+  bool staged(const Tensor& x) const;
+  index_t staging_elements(const Tensor& x) const;
+  Pending start_exchange(const Tensor& flat,
+                         const SpecOf& spec_of,
+                         std::vector<StagedChunk> chunks);
+  Pending start_blocks(Tensor to, Tensor from, int tag);
   void count_collective(const char* what, const char* operation, index_t elements, DType dtype);
   void check_peer(int peer, int tag, const char* what) const;
   TagRange take_tags(index_t count);
@@ -58,6 +74,7 @@ class MpiGroup final : public Group {
   int rank_, size_;
   int highest_tag_;
   index_t next_tag_ = 0;
+  std::map<Peer, Turns> sends_, receives_;  // of staged messages
   Limits limits_;
 };
 

@@ -21,7 +21,7 @@ blocks() {
 }
 
 pages="README.md docs/corpus.md docs/training.md docs/parallelism.md docs/checkpoints.md docs/performance.md"
-pages="$pages docs/verification.md docs/slurm.md CONTRIBUTING.md"
+pages="$pages docs/verification.md docs/gpu.md docs/slurm.md CONTRIBUTING.md"
 failures=0 ran=0
 for page in $pages; do
   blocks sh "$page" >commands

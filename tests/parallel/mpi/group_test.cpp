@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/dispatch.hpp"
 #include "core/error.hpp"
 #include "core/random.hpp"
 #include "tests/support/mpi.hpp"
@@ -79,7 +80,8 @@ Tensor reduced_locally(int size, index_t n, DType dtype, Reduce reduce) {
   return sum;
 }
 
-bool same_bits(const Tensor& a, const Tensor& b) {
+bool same_bits(const Tensor& x, const Tensor& y) {
+  const Tensor a = x.to(Device{}), b = y.to(Device{});
   return a.bytes() == b.bytes() &&
          (a.bytes() == 0 || std::memcmp(a.raw(), b.raw(), a.bytes()) == 0);
 }
@@ -89,6 +91,7 @@ struct Setting {
   mpi::Limits limits;
   std::vector<index_t> sizes;
   std::vector<DType> dtypes;
+  Device device = {};
 };
 
 // Bytes move but have no sum.
@@ -105,8 +108,14 @@ class GroupOfAll : public testing::TestWithParam<Setting> {
     }
   }
 
+  void SetUp() override {
+    std::string reason;
+    if (GetParam().device != Device{} && num_gpus(&reason) == 0) GTEST_SKIP() << reason;
+  }
+
   int rank() const { return group_->rank(); }
   int size() const { return group_->size(); }
+  Tensor put(const Tensor& x) const { return x.to(GetParam().device); }
 
   std::unique_ptr<Group> group_;
 };
@@ -116,7 +125,7 @@ TEST_P(GroupOfAll, AllReduceIsTheReductionInRankOrderOnAll) {
     for (const Reduce reduce : {Reduce::sum, Reduce::max, Reduce::min}) {
       for (const index_t n : GetParam().sizes) {
         if (n > 1 << 20 && reduce != Reduce::sum) continue;  // sums take the same way: save time
-        Tensor x = values_of(rank(), n, dtype);
+        Tensor x = put(values_of(rank(), n, dtype));
 
         group_->all_reduce(x, reduce, "test");
 
@@ -130,7 +139,7 @@ TEST_P(GroupOfAll, AllReduceIsTheReductionInRankOrderOnAll) {
 TEST_P(GroupOfAll, ReduceScatterLeavesTheSumOfTheOwnSpan) {
   for (const DType dtype : GetParam().dtypes) {
     for (const index_t n : GetParam().sizes) {
-      Tensor x = values_of(rank(), n, dtype);
+      Tensor x = put(values_of(rank(), n, dtype));
       const Span own = span_of(n, rank(), size());
 
       group_->reduce_scatter(x, "test");
@@ -147,8 +156,8 @@ TEST_P(GroupOfAll, AllGatherBringsUnevenSpansTogether) {
     for (const index_t n : GetParam().sizes) {
       const Tensor whole = values_of(77, n, dtype);
       const Span own = span_of(n, rank(), size());
-      Tensor x = Tensor::zeros({n}, dtype);
-      x.range(own.first, own.count).copy_from(whole.range(own.first, own.count));
+      Tensor x = put(Tensor::zeros({n}, dtype));
+      x.range(own.first, own.count).copy_from(put(whole.range(own.first, own.count)));
 
       group_->all_gather(x, "test");
 
@@ -161,8 +170,8 @@ TEST_P(GroupOfAll, AllToAllSendsBlockRToRankR) {
   for (const DType dtype : with_bytes(GetParam().dtypes)) {
     for (const index_t n : GetParam().sizes) {
       const index_t block = (n + size() - 1) / size();
-      const Tensor from = values_of(rank(), block * size(), dtype);
-      Tensor to = Tensor::zeros({block * size()}, dtype);
+      const Tensor from = put(values_of(rank(), block * size(), dtype));
+      Tensor to = put(Tensor::zeros({block * size()}, dtype));
 
       group_->all_to_all(to, from, "test");
 
@@ -179,7 +188,7 @@ TEST_P(GroupOfAll, BroadcastReachesAllFromAnyRoot) {
   for (const DType dtype : with_bytes(GetParam().dtypes)) {
     for (const index_t n : GetParam().sizes) {
       for (int root = 0; root < size(); ++root) {
-        Tensor x = values_of(rank(), n, dtype);
+        Tensor x = put(values_of(rank(), n, dtype));
 
         group_->broadcast(x, root, "test");
 
@@ -191,7 +200,7 @@ TEST_P(GroupOfAll, BroadcastReachesAllFromAnyRoot) {
 
 TEST_P(GroupOfAll, SumsHaveTheSameBitsOnAllRanksAndTwice) {
   const index_t n = GetParam().sizes.back();
-  Tensor once = values_of(rank(), n, DType::f32), twice = once.clone();
+  Tensor once = put(values_of(rank(), n, DType::f32)), twice = once.clone();
 
   group_->all_reduce(once, Reduce::sum, "test");
   group_->all_reduce(twice, Reduce::sum, "test");
@@ -206,16 +215,18 @@ TEST_P(GroupOfAll, MessagesOfATagArriveInOrderAndTagsDoNotMix) {
   if (size() == 1) GTEST_SKIP() << "one rank has no peer";
   const index_t n = GetParam().sizes.back();
   const int next = (rank() + 1) % size(), previous = (rank() + size() - 1) % size();
-  Tensor received[3] = {Tensor::zeros({n}, DType::f32), Tensor::zeros({n}, DType::f32),
-                        Tensor::zeros({n}, DType::f32)};
+  Tensor received[3] = {put(Tensor::zeros({n}, DType::f32)), put(Tensor::zeros({n}, DType::f32)),
+                        put(Tensor::zeros({n}, DType::f32))};
 
   std::vector<Pending> pending;
   pending.push_back(group_->start_receive(received[2], previous, 9, "test"));
   pending.push_back(group_->start_receive(received[0], previous, 5, "test"));
   pending.push_back(group_->start_receive(received[1], previous, 5, "test"));
-  pending.push_back(group_->start_send(values_of(rank(), n, DType::f32), next, 5, "test"));
-  pending.push_back(group_->start_send(values_of(rank() + 100, n, DType::f32), next, 5, "test"));
-  pending.push_back(group_->start_send(values_of(rank() + 200, n, DType::f32), next, 9, "test"));
+  pending.push_back(group_->start_send(put(values_of(rank(), n, DType::f32)), next, 5, "test"));
+  pending.push_back(
+      group_->start_send(put(values_of(rank() + 100, n, DType::f32)), next, 5, "test"));
+  pending.push_back(
+      group_->start_send(put(values_of(rank() + 200, n, DType::f32)), next, 9, "test"));
   pending.clear();
 
   EXPECT_TRUE(same_bits(received[0], values_of(previous, n, DType::f32)));
@@ -227,9 +238,9 @@ TEST_P(GroupOfAll, AllMaySendBeforeAnyReceives) {
   if (size() == 1) GTEST_SKIP() << "one rank has no peer";
   const index_t n = GetParam().sizes.back();
   const int next = (rank() + 1) % size(), previous = (rank() + size() - 1) % size();
-  Tensor x = Tensor::zeros({n}, DType::f64);
+  Tensor x = put(Tensor::zeros({n}, DType::f64));
 
-  Pending sending = group_->start_send(values_of(rank(), n, DType::f64), next, 0, "test");
+  Pending sending = group_->start_send(put(values_of(rank(), n, DType::f64)), next, 0, "test");
   group_->receive(x, previous, 0, "test");
   sending.wait();
 
@@ -238,7 +249,7 @@ TEST_P(GroupOfAll, AllMaySendBeforeAnyReceives) {
 
 TEST_P(GroupOfAll, DestroyedPendingHasWaited) {
   const index_t n = GetParam().sizes.back();
-  Tensor x = values_of(rank(), n, DType::f64);
+  Tensor x = put(values_of(rank(), n, DType::f64));
 
   { const Pending pending = group_->start_all_reduce(x, Reduce::sum, "test"); }
 
@@ -247,7 +258,7 @@ TEST_P(GroupOfAll, DestroyedPendingHasWaited) {
 
 TEST_P(GroupOfAll, RanksMayWaitInDifferentOrders) {
   const index_t n = GetParam().sizes.back();
-  Tensor a = values_of(rank(), n, DType::f32), b = values_of(rank(), n, DType::f64);
+  Tensor a = put(values_of(rank(), n, DType::f32)), b = put(values_of(rank(), n, DType::f64));
 
   Pending first = group_->start_all_reduce(a, Reduce::sum, "test");
   Pending second = group_->start_all_reduce(b, Reduce::sum, "test");
@@ -270,22 +281,50 @@ TEST_P(GroupOfAll, NotANumberSurvivesMaximumAndMinimum) {
     for (int holder = 0; holder < size(); ++holder) {
       Tensor x = values_of(rank(), 64, DType::f32);
       if (rank() == holder) x.data<float>()[5] = std::numeric_limits<float>::quiet_NaN();
+      x = put(x);
 
       group_->all_reduce(x, reduce, "test");
 
+      x = x.to(Device{});
       EXPECT_TRUE(std::isnan(x.data<float>()[5])) << "held by rank " << holder;
       EXPECT_FALSE(std::isnan(x.data<float>()[4]));
     }
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Limits,
-    GroupOfAll,
-    testing::Values(Setting{"usual", {}, {0, 1, 7, 5000}, all_dtypes},
-                    Setting{"large", {10007, 1 << 16, 4096}, {(1 << 20) + 3}, {DType::f32}},
-                    Setting{"tiny", {3, 64, 0}, {0, 1, 2, 3, 7, 1000}, all_dtypes}),
-    [](const testing::TestParamInfo<Setting>& info) { return std::string(info.param.name); });
+// By way of staging memory, in chunks of a few elements.
+mpi::Limits staged_limits() {
+  mpi::Limits limits;
+  limits.staging_bytes = 400;
+  limits.stage_all = true;
+  return limits;
+}
+
+std::vector<Setting> settings() {
+  std::vector<Setting> all = {{"usual", {}, {0, 1, 7, 5000}, all_dtypes},
+                              {"large",
+                               {.message_elements = 10007, .bucket_bytes = 1 << 16},
+                               {(1 << 20) + 3},
+                               {DType::f32}},
+                              {"tiny",
+                               {.message_elements = 3, .bucket_bytes = 64, .one_trip_bytes = 0},
+                               {0, 1, 2, 3, 7, 1000},
+                               all_dtypes},
+                              {"staged", staged_limits(), {0, 1, 2, 3, 7, 1000}, all_dtypes}};
+  if (built_with_cuda) {
+    const Device gpu{Device::Kind::cuda, 0};
+    all.push_back({"gpu", {}, {0, 1, 7, 5000}, all_dtypes, gpu});
+    all.push_back({"gpu_in_chunks", staged_limits(), {0, 1, 3, 1000}, all_dtypes, gpu});
+  }
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Limits,
+                         GroupOfAll,
+                         testing::ValuesIn(settings()),
+                         [](const testing::TestParamInfo<Setting>& info) {
+                           return std::string(info.param.name);
+                         });
 
 // The figure of one row summed over all ranks.
 TrafficRow total(const char* operation) {

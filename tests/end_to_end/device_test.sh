@@ -1,0 +1,54 @@
+#!/bin/bash
+# The same run on the CPU and on the GPU, in fp32: losses of 10 steps, layouts of ranks that share the GPU, and runs that move
+# between the two. Ends with 77 where there is no GPU.
+# device_test.sh LOCKSTEP MPIRUN
+# shellcheck disable=SC2046  # model_options are words
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=tests/end_to_end/common.sh
+. "$here/common.sh"
+if ! "$lockstep" bench --model bert-tiny --sequence-length 16 --microbatch-size 1 --global-batch-size 1 --steps 1 \
+  --device cuda >bench.log 2>&1; then
+  grep -q 'lockstep: error: --device cuda' bench.log || { cat bench.log; exit 1; }
+  echo "skipped: $(sed 's/^lockstep: error: //' bench.log)"
+  exit 77
+fi
+make_corpora 60
+
+# train RANKS MODEL RUN OPTIONS...
+train() {
+  local ranks=$1 model=$2 run=$3
+  shift 3
+  must "$mpirun" -n "$ranks" "$lockstep" pretrain $(model_options "$model" 32 0.1) --steps 10 --learning-rate 1e-3 \
+    --decay constant --global-batch-size 8 --output "$run" "$@"
+}
+
+# same NAME BOUND: the run of that name against the CPU's.
+same() {
+  local difference
+  difference=$(worst "$model-cpu" "$model-$1" 10 1 10)
+  within "$difference" "$2"
+  check $? "$model $1: losses of 10 steps differ from the CPU's by $difference"
+}
+
+for model in gpt bert; do
+  train 1 $model $model-cpu --device cpu --microbatch-size 4
+  train 1 $model $model-gpu --device cuda --microbatch-size 4
+  same gpu 1e-5
+done
+model=gpt
+train 2 gpt gpt-tp2 --device cuda --tp 2 --microbatch-size 4
+same tp2 1e-5
+train 2 gpt gpt-pp2 --device cuda --pp 2 --microbatch-size 2
+same pp2 1e-5
+train 2 gpt gpt-dp2zero --device cuda --zero 1 --microbatch-size 4
+same dp2zero 1e-5
+model=bert
+train 4 bert bert-tp2pp2 --device cuda --tp 2 --pp 2 --microbatch-size 2
+same tp2pp2 1e-5
+# Saved on the GPU, continued on the CPU, and back on the GPU.
+train 1 bert bert-moved --device cuda --microbatch-size 4 --exit-at-step 3
+train 1 bert bert-moved --device cpu --microbatch-size 4 --exit-at-step 6
+train 1 bert bert-moved --device cuda --microbatch-size 4
+same moved 1e-5
+verdict
