@@ -10,6 +10,7 @@
 
 #include "core/random.hpp"
 #include "data/cut_batch.hpp"
+#include "launch/reproducible.hpp"
 #include "launch/throughput.hpp"
 #include "launch/trainer.hpp"
 
@@ -71,14 +72,21 @@ int run_bench(const Environment& environment, const BenchOptions& options) {
   const int threads = set_threads(environment, options.numerics.threads);
   TrainerConfig config;
   environment.agree([&] {
-    config.model = make_model(options.model, options.layout, 0);
-    config.device = choose_device(environment, options.numerics.device, options.numerics.dtype);
+    config.model = make_model(options.model, options.layout, 0, options.numerics.reproducible);
+    config.device = choose_device(environment, options.numerics.device, options.numerics.dtype,
+                                  options.numerics.reproducible);
     config.degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp,
                                      options.layout.cp, options.layout.tp);
     config.sequence_length = resolve_sequence_length(options.model, config.model);
     require(config.degrees.cp == 1 || config.device.kind == Device::Kind::cpu, "--cp ",
             config.degrees.cp, " runs on the CPU only: use --device cpu, or --cp 1");
     check_effects(options, {config.degrees, config.model, config.sequence_length, false});
+    if (options.numerics.reproducible) {
+      config.sums = fixed_order(config.model, config.degrees, options.global_batch_size,
+                                options.microbatch_size);
+      config.gradient_leaves =
+          gradient_leaves(config.degrees, options.global_batch_size, options.microbatch_size);
+    }
   });
   config.dtype = options.numerics.dtype;
   environment.agree([&] {

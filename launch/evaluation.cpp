@@ -22,7 +22,7 @@ Figures figures(const std::vector<LossTerm>& terms, bool accuracies) {
   if (terms.front().name == "lm") return figures;
   for (const LossTerm& term : terms) {
     const auto count = static_cast<double>(std::max<std::int64_t>(term.count, 1));
-    figures.emplace_back(term.name + "_loss", term.sum / count);
+    figures.emplace_back(term.name + "_loss", term.sum.value() / count);
     if (accuracies)
       figures.emplace_back(term.name + "_accuracy", static_cast<double>(term.correct) / count);
   }

@@ -77,7 +77,8 @@ LayoutOptions read_layout(const OptionValues& values, bool training) {
 NumericsOptions read_numerics(const OptionValues& values) {
   return {.dtype = dtype_named(values.text("precision")),
           .device = device_choice_named(values.text("device")),
-          .threads = narrow(values.integer_if("threads")).value_or(0)};
+          .threads = narrow(values.integer_if("threads")).value_or(0),
+          .reproducible = values.flag("reproducible")};
 }
 
 // DIR, or DIR:WEIGHT; a colon without a number behind it belongs to the directory.
@@ -148,6 +149,9 @@ void check_schedule(const LayoutOptions& layout,
 // multiples of the first.
 void check_ramp(const RunOptions& options, const Degrees& degrees) {
   if (options.ramp_steps == 0) return;
+  require(!options.numerics.reproducible,
+          "--batch-ramp does not go with --reproducible, whose data ",
+          "shards follow from one batch size; leave one out");
   require(!options.layout.schedule_file, "--batch-ramp does not go with --schedule-file, which is ",
           "of one number of microbatches: leave one out");
   const index_t per_microbatch = options.microbatch_size * degrees.dp;
@@ -241,7 +245,7 @@ void read_run(RunOptions& run) {
   run.validate_every = values.integer("validate-every");
   run.validation_sequences = values.integer_if("validation-sequences").value_or(0);
   run.log_every = values.integer("log-every");
-  run.hash_weights = values.flag("hash-weights");
+  run.hash_weights = values.flag("hash-weights") || run.numerics.reproducible;
   run.trace = values.flag("trace");
   require_effect(values, "validation-sequences", run.validate_every > 0,
                  "without --validate-every");
@@ -300,6 +304,7 @@ EvalOptions read_eval_options(const std::vector<std::string>& arguments) {
   eval.dtype = dtype_if(values);
   eval.device = device_choice_named(values.text("device"));
   eval.threads = narrow(values.integer_if("threads")).value_or(0);
+  eval.reproducible = values.flag("reproducible");
   eval.checkpoint = values.text("checkpoint");
   eval.step = values.integer_if("step");
   eval.corpus = values.text("corpus");

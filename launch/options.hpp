@@ -50,6 +50,7 @@ struct NumericsOptions {
   DType dtype = DType::f32;
   DeviceChoice device = DeviceChoice::automatic;
   int threads = 0;  // 0: OMP_NUM_THREADS, else this rank's share of the cores
+  bool reproducible = false;
 };
 
 struct RunOptions {
@@ -116,6 +117,7 @@ struct EvalOptions {
   std::optional<DType> dtype;  // nothing: the checkpoint's
   DeviceChoice device = DeviceChoice::automatic;
   int threads = 0;
+  bool reproducible = false;
   std::string checkpoint;
   std::optional<std::int64_t> step;
   std::string corpus, split;
@@ -151,9 +153,11 @@ void check_ranks(const std::vector<std::string>& arguments, int ranks);
 
 // Preset and overrides, resolved and validated: vocabulary (0: the preset's), layout, sequence
 // length.
+// reproducible: the vocabulary is padded the same for every tp.
 ModelConfig make_model(const ModelOptions& options,
                        const LayoutOptions& layout,
-                       index_t tokenizer_vocab);
+                       index_t tokenizer_vocab,
+                       bool reproducible = false);
 ModelConfig make_model(const RunOptions& options, index_t tokenizer_vocab);
 // As given, else the preset's, at most max_positions.
 index_t resolve_sequence_length(const ModelOptions& options, const ModelConfig& model);

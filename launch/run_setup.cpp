@@ -4,6 +4,7 @@
 
 #include "data/corpus.hpp"
 #include "launch/device_choice.hpp"
+#include "launch/reproducible.hpp"
 
 namespace lockstep {
 namespace {
@@ -30,7 +31,8 @@ std::optional<LoaderConfig> validation_data(const RunOptions& options,
 
 RunSetup read_setup(const RunOptions& options, const Environment& environment) {
   RunSetup setup;
-  setup.device = choose_device(environment, options.numerics.device, options.numerics.dtype);
+  setup.device = choose_device(environment, options.numerics.device, options.numerics.dtype,
+                               options.numerics.reproducible);
   setup.degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp,
                                   options.layout.cp, options.layout.tp);
   index_t vocabulary = 0;
@@ -61,6 +63,9 @@ RunSetup read_setup(const RunOptions& options, const Environment& environment) {
                 {setup.degrees, setup.model, setup.sequence_length, setup.validation.has_value()});
   require(setup.degrees.cp == 1 || setup.device.kind == Device::Kind::cpu, "--cp ",
           setup.degrees.cp, " runs on the CPU only: use --device cpu, or --cp 1");
+  if (options.numerics.reproducible) {
+    fixed_order(setup.model, setup.degrees, options.global_batch_size, options.microbatch_size);
+  }
   setup.schedule = schedule_of(
       options.layout, setup.degrees.pp,
       static_cast<int>(options.global_batch_size / setup.degrees.dp / options.microbatch_size));
@@ -78,6 +83,12 @@ TrainerConfig trainer_config(const RunOptions& options, const RunSetup& setup) {
   config.sequence_parallel = options.layout.sequence_parallel;
   config.zero = options.layout.zero;
   config.recompute = options.layout.recompute;
+  if (options.numerics.reproducible) {
+    config.sums =
+        fixed_order(setup.model, setup.degrees, options.global_batch_size, options.microbatch_size);
+    config.gradient_leaves =
+        gradient_leaves(setup.degrees, options.global_batch_size, options.microbatch_size);
+  }
   config.optimizer = {options.beta1, options.beta2, options.epsilon, options.weight_decay};
   config.clip_norm = options.clip_norm;
   config.seed = options.seed;

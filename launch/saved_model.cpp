@@ -17,7 +17,8 @@ const std::string& setting(const SavedModel& saved, const std::string& name) {
 SavedModel open_saved_model(const std::string& path,
                             std::optional<std::int64_t> step,
                             const LayoutOptions& layout,
-                            std::optional<DType> dtype) {
+                            std::optional<DType> dtype,
+                            bool reproducible) {
   SavedModel saved;
   saved.step_directory = resolve_checkpoint(path, step);
   saved.meta = read_meta(saved.step_directory);
@@ -30,7 +31,7 @@ SavedModel open_saved_model(const std::string& path,
   }
   // The bench command takes exactly the options that make a model.
   const BenchOptions options = read_bench_options(arguments);
-  saved.model = make_model(options.model, layout, 0);
+  saved.model = make_model(options.model, layout, 0, reproducible);
   saved.sequence_length = resolve_sequence_length(options.model, saved.model);
   saved.dtype = dtype.value_or(setting(saved, "precision") == "fp64" ? DType::f64 : DType::f32);
   if (saved.model.objective != Objective::causal) {

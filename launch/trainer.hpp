@@ -12,6 +12,7 @@
 #include "core/model/stage.hpp"
 #include "core/optim/adamw.hpp"
 #include "parallel/checkpoint/checkpoint.hpp"
+#include "parallel/gradient/shard_tree.hpp"
 #include "parallel/gradient/sync.hpp"
 #include "parallel/pipeline/runner.hpp"
 #include "parallel/topology.hpp"
@@ -30,6 +31,10 @@ struct TrainerConfig {
   Recompute recompute = Recompute::none;
   AdamWConfig optimizer;
   double clip_norm = 0;  // 0: none
+  // Reproducible mode: sums.fixed, and the leaves of this rank's gradient tree
+  // (launch/reproducible).
+  Summation sums;
+  int gradient_leaves = 1;
   std::uint64_t seed = 0;
 };
 
@@ -92,6 +97,7 @@ class Trainer {
   PipelineRunner& runner_for(std::size_t microbatches);
   Context context(std::int64_t step, std::vector<LossTerm>& terms, bool training) const;
   OptimizerState optimizer_state() const;
+  void sum_over_world(std::vector<LossTerm>& terms) const;
 
   const Environment& environment_;
   TrainerConfig config_;
@@ -103,6 +109,7 @@ class Trainer {
   // One for each number of microbatches met: a batch that grows has several.
   std::map<std::size_t, PipelineRunner> runners_;
   GradientSync gradients_;
+  std::vector<ShardTree> shard_trees_;  // of each of this rank's stages; reproducible mode
   AdamW optimizer_;
   PipelineRunner* runner_;  // of the last step
 };

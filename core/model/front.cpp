@@ -5,7 +5,7 @@ namespace {
 
 Embedding::Tables tables(const ModelConfig& config, const ParameterStore& store, const Group& tp) {
   Embedding::Tables tables;
-  tables.token = store.get("embeddings.token.weight");
+  tables.token = store.get_use("embeddings.token.weight", 0);
   tables.first_token = tp.rank() * tables.token.value.rows();
   if (config.positions == Positions::learned) {
     tables.position = store.get("embeddings.position.weight");
@@ -25,7 +25,7 @@ Front::Front(const ModelConfig& config, const ParameterStore& store, Group& tp, 
       dropout_{Site::Op::embedding, config.dropout} {
   if (config.embedding_norm) {
     norm_.emplace(store.get("embeddings.norm.weight"), store.get_if("embeddings.norm.bias"),
-                  config.norm_epsilon);
+                  config.norm_epsilon, tp, rows);
   }
 }
 
@@ -48,7 +48,7 @@ void Front::backward_input(const Tensor& dx, Saved& saved, const Context& contex
 
 void Front::backward_weight(Saved& saved, const Context& context) const {
   if (norm_) norm_->backward_weight(saved.norm, context);
-  embedding_.backward_weight(saved.embedding);
+  embedding_.backward_weight(saved.embedding, context);
 }
 
 }  // namespace lockstep

@@ -1,10 +1,26 @@
 #include "core/model/lm_head.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/ops/elementwise.hpp"
 
 namespace lockstep {
+namespace {
+
+// Where the data shards of a microbatch begin and end among its picked rows, which ascend.
+std::vector<index_t> shard_bounds(const Tensor& rows, const Context& context) {
+  const index_t shards = context.sums.data_shards;
+  const index_t shard_rows = context.batch.B * context.batch.T / shards;
+  const std::int32_t* first = rows.data<std::int32_t>();
+  std::vector<index_t> bounds;
+  for (index_t shard = 0; shard <= shards; ++shard) {
+    bounds.push_back(std::lower_bound(first, first + rows.count(), shard * shard_rows) - first);
+  }
+  return bounds;
+}
+
+}  // namespace
 
 MlmTransform::MlmTransform(Linear dense, Activation activation, LayerNorm norm)
     : dense_(std::move(dense)), activation_(activation), norm_(std::move(norm)) {}
@@ -30,7 +46,7 @@ void MlmTransform::backward_weight(Saved& saved, const Context& context) const {
 }
 
 LmHead::LmHead(const ModelConfig& config, const ParameterStore& store, Group& tp, Rows rows)
-    : loss_(store.get("embeddings.token.weight"),
+    : loss_(store.get_use("embeddings.token.weight", config.layers + 1),
             store.get_if("head.decoder.bias"),
             {tp.rank() * store.get("embeddings.token.weight").value.rows(), config.vocab_size},
             0,
@@ -79,14 +95,16 @@ void LmHead::backward_input(Tensor& dx, Saved& saved, const Context& context) co
 }
 
 void LmHead::backward_weight(Saved& saved, const Context& context) const {
-  loss_.backward_weight(saved.loss, context);
-  if (transform_) transform_->backward_weight(saved.transform, context);
+  Context picked = context;
+  if (context.sums.data_shards > 1) picked.sums.row_bounds = shard_bounds(saved.rows, context);
+  loss_.backward_weight(saved.loss, picked);
+  if (transform_) transform_->backward_weight(saved.transform, picked);
   saved.rows = {};
 }
 
 Tensor LmHead::logits(const Batch& batch, const Tensor& x, const Context& context) const {
   MlmTransform::Saved dropped;
-  return loss_.logits(picked(x, batch.target_rows, dropped, context));
+  return loss_.logits(picked(x, batch.target_rows, dropped, context), context.sums);
 }
 
 }  // namespace lockstep

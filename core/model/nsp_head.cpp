@@ -36,7 +36,9 @@ void NspHead::forward(const Batch& batch,
   saved.pooled = Tensor::empty(dense.shape(), x.dtype(), x.device());
   tanh_forward(saved.pooled, dense);
   saved.logits = classifier_.forward(saved.pooled, saved.classifier, context);
-  loss_.forward(saved.logits, batch.labels, saved.loss, context);
+  Context uncut = context;
+  uncut.sums.tensor_shards = 1;
+  loss_.forward(saved.logits, batch.labels, saved.loss, uncut);
 }
 
 void NspHead::backward_input(Tensor& dx, Saved& saved, const Context& context) const {

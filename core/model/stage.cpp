@@ -57,7 +57,7 @@ Block make_block(const ModelConfig& config,
   };
   const auto norm = [&](const std::string& name) {
     return LayerNorm(store.get(prefix + name + ".weight"), store.get_if(prefix + name + ".bias"),
-                     config.norm_epsilon);
+                     config.norm_epsilon, tp, setup.rows());
   };
   const auto fused = [&](const std::string& kind) {
     const std::string attention = prefix + "attention.";
@@ -68,7 +68,8 @@ Block make_block(const ModelConfig& config,
                               config.heads / tp.size() * tp.rank(), config.mask,
                               config.attention_dropout};
   return Block(norm("attention_norm"),
-               Attention(Linear(fused(".weight"), fused(".bias"), Split::output, tp, setup.rows()),
+               Attention(Linear(fused(".weight"), fused(".bias"), Split::output, tp, setup.rows(),
+                                "layer", 3),
                          linear("attention.output", Split::input), heads, setup.cp,
                          setup.recompute == Recompute::selective ? Attention::Core::recomputed
                                                                  : Attention::Core::kept),

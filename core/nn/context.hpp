@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "core/exact_sum.hpp"
+#include "core/nn/summation.hpp"
 #include "core/ops/dropout.hpp"
 #include "core/sequence_cut.hpp"
 #include "core/tensor.hpp"
@@ -26,7 +28,7 @@ struct Site {
 struct LossTerm {
   std::string name;  // "lm", "mlm", "nsp"
   double weight = 1;
-  double sum = 0;
+  ExactSum sum;
   std::int64_t count = 0;
   // Rows whose first largest logit is the target; counted in evaluation only.
   std::int64_t correct = 0;
@@ -55,6 +57,7 @@ struct Context {
   bool training = true;      // dropout acts, gradients follow
   bool recomputing = false;  // a second forward inside backward: loss terms are not added again
   std::vector<LossTerm>* terms = nullptr;
+  Summation sums;
 
   Context at(std::uint32_t layer) const {
     Context context = *this;

@@ -1,9 +1,10 @@
 #include "core/nn/embedding.hpp"
 
-#include <cmath>
 #include <utility>
 
 #include "core/ops/embedding.hpp"
+#include "core/ops/fixed_sums.hpp"
+#include "core/portable_math.hpp"
 
 namespace lockstep {
 namespace {
@@ -28,8 +29,10 @@ Tensor sinusoidal_positions(index_t num_positions, index_t C, DType dtype) {
   for (index_t t = 0; t < num_positions; ++t) {
     for (index_t c = 0; c < C; ++c) {
       const double exponent = static_cast<double>(c - c % 2) / static_cast<double>(C);
-      const double angle = static_cast<double>(t) / std::pow(10000.0, exponent);
-      const double value = c % 2 == 0 ? std::sin(angle) : std::cos(angle);
+      // In turns of the circle: (t / 10000^exponent) / (2 pi), 9.21... = ln 10000.
+      const double turns = static_cast<double>(t) * exponential(-exponent * 9.2103403719761827361) *
+                           0.15915494309189533577;
+      const double value = cos_sin_turn(turns)[c % 2 == 0 ? 1 : 0];
       if (dtype == DType::f64) {
         table.data<double>()[t * C + c] = value;
       } else {
@@ -78,12 +81,17 @@ Tensor Embedding::forward(const Tensor& ids,
 
 void Embedding::backward_input(const Tensor& dx, Saved& saved) const { saved.dx = dx; }
 
-void Embedding::backward_weight(Saved& saved) const {
+void Embedding::backward_weight(Saved& saved, const Context& context) const {
   if (rows_ == Rows::cut) saved.dx = gather_shards(saved.dx, *tp_, "embedding");
-  const auto add_to = [&saved](const Parameter& table, const Tensor& ids, index_t first_row) {
+  const auto add_to = [&](const Parameter& table, const Tensor& ids, index_t first_row) {
     if (!table.gradient.defined()) return;
     Tensor gradient = table.gradient;
-    embedding_backward(gradient, saved.dx, ids, first_row);
+    if (context.sums.fixed) {
+      fixed_embedding_sums(gradient, saved.dx, ids, first_row,
+                           context.sums.over_rows(saved.dx.rows()));
+    } else {
+      embedding_backward(gradient, saved.dx, ids, first_row);
+    }
   };
   add_to(tables_.token, saved.ids, tables_.first_token);
   add_to(tables_.position, saved.positions, 0);

@@ -37,7 +37,7 @@ class Embedding {
                  Saved& saved,
                  const Context& context) const;
   void backward_input(const Tensor& dx, Saved& saved) const;
-  void backward_weight(Saved& saved) const;
+  void backward_weight(Saved& saved, const Context& context) const;
 
  private:
   Tables tables_;

@@ -24,13 +24,14 @@ class Linear {
   };
 
   // weight and bias of this rank; bias may be undefined. tp must outlive the module; what names the
-  // sums.
+  // sums. The weight may be several fused along F (q, k, v), each cut over tp: `parts` of them.
   Linear(Parameter weight,
          Parameter bias,
          Split split,
          Group& tp,
          Rows rows = Rows::whole,
-         const char* what = "layer");
+         const char* what = "layer",
+         index_t parts = 1);
 
   Tensor forward(const Tensor& x, Saved& saved, const Context& context) const;
   Tensor backward_input(const Tensor& dy, Saved& saved, const Context& context) const;
@@ -39,13 +40,23 @@ class Linear {
  private:
   bool gathers(Split split) const;      // the rows of what this split reads whole
   Tensor summed(Tensor partial) const;  // over tp: whole, or this rank's shard
+  SumOrder order_of(Split cut, index_t count, index_t parts, const Context& context) const;
 
   Parameter weight_, bias_;
   Split split_;
   Rows rows_;
   Group* tp_;
   const char* what_;
+  index_t parts_;
 };
 static_assert(Module<Linear>);
+
+// dweight (F, C) += dy^T x and dbias (F), which may be undefined, += the sum of dy's rows. In a
+// fixed order a microbatch of several data shards overwrites them: they are +0 before it.
+void add_weight_gradient(Tensor& dweight,
+                         Tensor& dbias,
+                         const Tensor& dy,
+                         const Tensor& x,
+                         const Summation& sums);
 
 }  // namespace lockstep

@@ -68,10 +68,13 @@ class VocabularyLoss {
   // (n, C): this rank's part, still to be summed over tp.
   Tensor backward_input(Saved& saved, const Context& context) const;
   void backward_weight(Saved& saved, const Context& context) const;
-  Tensor local_logits(const Tensor& x) const;  // (n, V_local), padded columns too
-  Tensor logits(const Tensor& x) const;        // (n, V), whole on every rank
+  // (n, V_local), padded columns too
+  Tensor local_logits(const Tensor& x, const Summation& sums) const;
+  Tensor logits(const Tensor& x, const Summation& sums) const;  // (n, V), whole on every rank
 
  private:
+  index_t chunk_rows(index_t rows, const Context& context) const;
+
   Parameter weight_, bias_;
   VocabularySlice slice_;
   CrossEntropy cross_entropy_;

@@ -16,8 +16,13 @@ namespace lockstep {
 class GradientSync {
  public:
   // Collective over the world. stages: to find which ranks share a parameter.
-  // The topology must outlive this.
-  GradientSync(ParameterStore& store, const Topology& topology, const StageMap& stages, bool zero);
+  // The topology and the store must outlive this. fixed: reproducible mode: the bits depend on no
+  // degree.
+  GradientSync(ParameterStore& store,
+               const Topology& topology,
+               const StageMap& stages,
+               bool zero,
+               bool fixed = false);
   ~GradientSync();
 
   // The part of the flat buffers this rank steps and stores moments for: all of it, or its ZeRO-1

@@ -74,10 +74,14 @@ struct Setting {
 // One training pass over a step's microbatches.
 class Pass {
  public:
-  Pass(const Setting& setting, const std::vector<Batch>& batches, const Context& context)
+  Pass(const Setting& setting,
+       const std::vector<Batch>& batches,
+       const Context& context,
+       const PipelineRunner::WeightsDone& weights_done)
       : setting_(setting),
         batches_(batches),
         context_(context),
+        weights_done_(weights_done),
         flights_(batches.size() * setting.stages.size()),
         sent_(static_cast<std::size_t>(setting.schedule.stages)) {
     // A microbatch without samples does not travel: every stage leaves it out.
@@ -166,6 +170,8 @@ class Pass {
   }
 
   void act(const Action& a) {
+    const bool has_weights =
+        a.kind == (setting_.schedule.splits_backward ? Kind::backward_weight : Kind::backward);
     if (a.kind == Kind::forward) {
       forward(a.stage, a.microbatch);
     } else if (a.kind == Kind::backward) {
@@ -175,6 +181,7 @@ class Pass {
       setting_.stage(a.stage).backward_weight(batch(a.microbatch), *f.saved, context(a.microbatch));
       f.saved.reset();
     }
+    if (has_weights && weights_done_) weights_done_(setting_.local(a.stage), a.microbatch);
   }
 
   void forward(int v, int m) {
@@ -233,6 +240,7 @@ class Pass {
   const Setting& setting_;
   const std::vector<Batch>& batches_;
   const Context& context_;
+  const PipelineRunner::WeightsDone& weights_done_;
   std::vector<Action> actions_;
   std::vector<Flight> flights_;  // by microbatch, then stage
   std::vector<TimedAction> timeline_;
@@ -413,12 +421,15 @@ PipelineRunner::~PipelineRunner() = default;
 const std::vector<TimedAction>& PipelineRunner::timeline() const { return parts_->timeline; }
 const Schedule& PipelineRunner::schedule() const { return parts_->schedule; }
 
-PassSeconds PipelineRunner::run(const StepBatch& batch, Context context) {
+PassSeconds PipelineRunner::run(const StepBatch& batch,
+                                Context context,
+                                const WeightsDone& weights_done) {
   require(static_cast<int>(batch.microbatches.size()) == parts_->schedule.microbatches,
           "a step of ", batch.microbatches.size(), " microbatches does not fit a schedule of ",
           parts_->schedule.microbatches);
-  parts_->timeline = execute(std::make_unique<Pass>(parts_->setting, batch.microbatches, context))
-                         ->take_timeline();
+  parts_->timeline =
+      execute(std::make_unique<Pass>(parts_->setting, batch.microbatches, context, weights_done))
+          ->take_timeline();
   PassSeconds seconds;
   for (const TimedAction& timed : parts_->timeline) {
     const bool forward = timed.action.kind == Kind::forward;

@@ -4,6 +4,7 @@
 // has it, so every schedule that play() accepts runs to its end.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -35,9 +36,12 @@ class PipelineRunner {
   PipelineRunner(const std::vector<Stage>& stages, const Topology& topology, Schedule schedule);
   ~PipelineRunner();
 
+  // After the weight gradients of a microbatch of one of `stages`; microbatches come in order.
+  using WeightsDone = std::function<void(std::size_t stage, int microbatch)>;
+
   // F and B (and W) of every microbatch. Adds the sums of the loss terms where the last stage is;
   // context.batch is set here.
-  PassSeconds run(const StepBatch& batch, Context context);
+  PassSeconds run(const StepBatch& batch, Context context, const WeightsDone& weights_done = {});
   const std::vector<TimedAction>& timeline() const;  // of the last run
   const Schedule& schedule() const;
   // Forward only, any number of microbatches; context.training false.

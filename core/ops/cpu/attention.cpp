@@ -6,13 +6,13 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <limits>
 
 #include <omp.h>
 
 #include "core/ops/cpu/kernels.hpp"
 #include "core/ops/cpu/loops.hpp"
+#include "core/portable_math.hpp"
 
 namespace lockstep::cpu {
 namespace {
@@ -184,7 +184,8 @@ void forward_piece(const Piece& piece,
           row_sum[i] != 0;  // false only where there are no keys at all; NaN counts as any
       const T by = any ? factor / row_sum[i] : T{0};
       for (index_t c = 0; c < HS; ++c) y[i0 + i][c] = y_tile[i * HS + c] * by;
-      lse[i0 + i] = any ? row_max[i] + std::log(row_sum[i]) : T{0};
+      lse[i0 + i] =
+          any ? row_max[i] + static_cast<T>(natural_log(static_cast<double>(row_sum[i]))) : T{0};
     }
   }
   for (index_t i = piece.T_q; i < spec.T_q; ++i) {

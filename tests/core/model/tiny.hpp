@@ -187,7 +187,7 @@ class TinyModel {
   double total() const {
     double total = 0;
     for (const LossTerm& term : terms_) {
-      total += term.weight * term.sum / static_cast<double>(term.count);
+      total += term.weight * term.sum.value() / static_cast<double>(term.count);
     }
     return total * static_cast<double>(terms_[0].count);
   }

@@ -185,7 +185,8 @@ bool same_bits(const Tensor& a, const Tensor& b) {
 
 void expect_same_sums(const std::vector<LossTerm>& a, const std::vector<LossTerm>& b) {
   ASSERT_EQ(a.size(), b.size());
-  for (std::size_t i = 0; i < a.size(); ++i) EXPECT_EQ(a[i].sum, b[i].sum) << a[i].name;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    EXPECT_EQ(a[i].sum.value(), b[i].sum.value()) << a[i].name;
 }
 
 const std::vector<index_t> sizes = {2, 3, 1, 2};
@@ -257,7 +258,8 @@ TEST_F(Runner, OnlyTheLastStageHasLossSums) {
 
   const Result result = train(config, "1f1b", make_batches(config, sizes), DType::f32);
 
-  for (const LossTerm& term : result.terms) EXPECT_EQ(term.sum != 0, on_last()) << term.name;
+  for (const LossTerm& term : result.terms)
+    EXPECT_EQ(term.sum.value() != 0, on_last()) << term.name;
 }
 
 TEST_F(Runner, MicrobatchesWithoutSamplesAreLeftOut) {
@@ -315,7 +317,7 @@ TEST_F(Runner, EvaluatesAnyNumberOfMicrobatches) {
 
         const bool has_head = part.stages.back().last();
         for (std::size_t i = 0; i < terms.size(); ++i) {
-          EXPECT_EQ(terms[i].sum, has_head ? expected[i].sum : 0) << schedule.name;
+          EXPECT_EQ(terms[i].sum.value(), has_head ? expected[i].sum.value() : 0) << schedule.name;
           EXPECT_EQ(terms[i].correct, has_head ? expected[i].correct : 0) << schedule.name;
         }
       }
