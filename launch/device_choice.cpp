@@ -9,8 +9,16 @@ DeviceChoice device_choice_named(const std::string& name) {
   return name == "cpu" ? DeviceChoice::cpu : DeviceChoice::automatic;
 }
 
-Device choose_device(const Environment& environment, DeviceChoice choice, DType dtype) {
+Device choose_device(const Environment& environment,
+                     DeviceChoice choice,
+                     DType dtype,
+                     bool reproducible) {
   if (choice == DeviceChoice::cpu) return {};
+  if (reproducible) {
+    require(choice == DeviceChoice::automatic,
+            "--reproducible is computed on the CPU alone; use --device cpu");
+    return {};
+  }
   if (dtype == DType::f64) {
     require(choice == DeviceChoice::automatic, "--precision fp64 is computed on the CPU alone; ",
             "use --device cpu, or --precision fp32 with --device cuda");

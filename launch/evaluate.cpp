@@ -9,6 +9,7 @@
 
 #include "data/corpus.hpp"
 #include "launch/evaluation.hpp"
+#include "launch/reproducible.hpp"
 #include "launch/saved_model.hpp"
 #include "launch/throughput.hpp"
 
@@ -28,6 +29,8 @@ LoaderConfig loader_config(const EvalOptions& options,
   data.seed = saved.meta.seed;
   data.dp_rank = topology.dp_rank();
   data.dp_degree = topology.degrees().dp;
+  data.cp_rank = topology.cp_rank();
+  data.cp_degree = topology.degrees().cp;
   return data;
 }
 
@@ -51,8 +54,9 @@ int run_eval(const Environment& environment, const EvalOptions& options) {
   environment.agree([&] {
     degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp,
                               options.layout.cp, options.layout.tp);
-    saved = open_saved_model(options.checkpoint, options.step, options.layout, options.dtype);
-    device = choose_device(environment, options.device, saved.dtype);
+    saved = open_saved_model(options.checkpoint, options.step, options.layout, options.dtype,
+                             options.reproducible);
+    device = choose_device(environment, options.device, saved.dtype, options.reproducible);
     const CorpusInfo corpus = read_corpus_info(options.corpus);
     require(required_vocab(options.corpus, saved.model.objective) <= saved.model.vocab_size,
             "--corpus ", options.corpus, " has a vocabulary of ", corpus.vocab_size,
@@ -62,7 +66,11 @@ int run_eval(const Environment& environment, const EvalOptions& options) {
         std::find(corpus.splits.begin(), corpus.splits.end(), options.split) != corpus.splits.end(),
         "--corpus ", options.corpus, " has no split ", options.split);
   });
-  Trainer trainer(environment, inference_config(saved, options.layout, degrees, device));
+  TrainerConfig config = inference_config(saved, degrees, device);
+  environment.agree([&] {
+    if (options.reproducible) config.sums = fixed_order(saved.model, degrees);
+  });
+  Trainer trainer(environment, config);
   std::unique_ptr<ValidationLoader> loader;
   environment.agree([&] {
     loader =

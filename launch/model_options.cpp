@@ -1,8 +1,10 @@
 // From options to a model, and from a model back to the settings a run is known by.
 #include <algorithm>
+#include <numeric>
 
 #include "core/error.hpp"
 #include "core/model/presets.hpp"
+#include "core/ops/sum_order.hpp"
 #include "launch/options.hpp"
 
 namespace lockstep {
@@ -62,7 +64,8 @@ std::map<std::string, std::string> model_settings(const RunOptions& options,
 
 ModelConfig make_model(const ModelOptions& options,
                        const LayoutOptions& layout,
-                       index_t tokenizer_vocab) {
+                       index_t tokenizer_vocab,
+                       bool reproducible) {
   ModelConfig model = find_preset(options.model).config;
   replace(model.layers, options.layers);
   replace(model.heads, options.heads);
@@ -89,7 +92,9 @@ ModelConfig make_model(const ModelOptions& options,
             "; leave it out or raise it");
     model.vocab_size = *options.vocab_size;
   }
-  model.resolve(options.vocab_multiple, layout.tp);
+  model.resolve(reproducible ? std::lcm(options.vocab_multiple, SumOrder::most_chains)
+                             : options.vocab_multiple,
+                layout.tp);
   model.validate();
   model.validate_layout(layout.tp, layout.pp);
   resolve_sequence_length(options, model);
@@ -97,7 +102,7 @@ ModelConfig make_model(const ModelOptions& options,
 }
 
 ModelConfig make_model(const RunOptions& options, index_t tokenizer_vocab) {
-  return make_model(options.model, options.layout, tokenizer_vocab);
+  return make_model(options.model, options.layout, tokenizer_vocab, options.numerics.reproducible);
 }
 
 index_t resolve_sequence_length(const ModelOptions& options, const ModelConfig& model) {
@@ -121,8 +126,10 @@ std::map<std::string, std::string> fixed_settings(const RunOptions& options,
                                                   const ModelConfig& model) {
   std::map<std::string, std::string> settings = model_settings(options, model);
   settings["global-batch-size"] = std::to_string(options.global_batch_size);
+  settings["batch-ramp"] = options.values.text("batch-ramp");
   settings["seed"] = std::to_string(options.seed);
   settings["precision"] = name_of(options.numerics.dtype);
+  settings["reproducible"] = text_of(options.numerics.reproducible);
   settings["warmup-steps"] = std::to_string(options.warmup_steps);
   settings["decay"] = options.values.text("decay");
   settings["learning-rate"] = text_of(options.learning_rate);

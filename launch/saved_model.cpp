@@ -1,5 +1,7 @@
 #include "launch/saved_model.hpp"
 
+#include "parallel/pipeline/schedules.hpp"
+
 namespace lockstep {
 namespace {
 
@@ -15,7 +17,8 @@ const std::string& setting(const SavedModel& saved, const std::string& name) {
 SavedModel open_saved_model(const std::string& path,
                             std::optional<std::int64_t> step,
                             const LayoutOptions& layout,
-                            std::optional<DType> dtype) {
+                            std::optional<DType> dtype,
+                            bool reproducible) {
   SavedModel saved;
   saved.step_directory = resolve_checkpoint(path, step);
   saved.meta = read_meta(saved.step_directory);
@@ -28,7 +31,7 @@ SavedModel open_saved_model(const std::string& path,
   }
   // The bench command takes exactly the options that make a model.
   const BenchOptions options = read_bench_options(arguments);
-  saved.model = make_model(options.model, layout, 0);
+  saved.model = make_model(options.model, layout, 0, reproducible);
   saved.sequence_length = resolve_sequence_length(options.model, saved.model);
   saved.dtype = dtype.value_or(setting(saved, "precision") == "fp64" ? DType::f64 : DType::f32);
   if (saved.model.objective != Objective::causal) {
@@ -39,16 +42,13 @@ SavedModel open_saved_model(const std::string& path,
   return saved;
 }
 
-TrainerConfig inference_config(const SavedModel& saved,
-                               const LayoutOptions& layout,
-                               Degrees degrees,
-                               Device device) {
+TrainerConfig inference_config(const SavedModel& saved, Degrees degrees, Device device) {
   TrainerConfig config;
   config.model = saved.model;
   config.degrees = degrees;
   config.dtype = saved.dtype;
   config.device = device;
-  config.schedule = layout.schedule;
+  config.schedule = make_schedule("1f1b", degrees.pp, 1);
   config.sequence_length = saved.sequence_length;
   config.seed = saved.meta.seed;
   return config;

@@ -23,12 +23,10 @@ struct SavedModel {
 SavedModel open_saved_model(const std::string& path,
                             std::optional<std::int64_t> step,
                             const LayoutOptions& layout,
-                            std::optional<DType> dtype);
+                            std::optional<DType> dtype,
+                            bool reproducible = false);
 
 // Forward only: one replica per data-parallel rank, no optimizer state is read. Collective.
-TrainerConfig inference_config(const SavedModel& saved,
-                               const LayoutOptions& layout,
-                               Degrees degrees,
-                               Device device);
+TrainerConfig inference_config(const SavedModel& saved, Degrees degrees, Device device);
 
 }  // namespace lockstep

@@ -1,5 +1,6 @@
 #include "launch/trainer.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -23,8 +24,14 @@ std::vector<OptimizerView> optimizer_views(const ParameterStore& store) {
   return views;
 }
 
-std::vector<StageRange> cut(const TrainerConfig& config) {
-  return cut_stages(plan_layers(config.model, config.sequence_length), config.degrees.pp);
+std::vector<Stage> make_stages(const TrainerConfig& config,
+                               const std::vector<StageRange>& ranges,
+                               ParameterStore& store,
+                               const Topology& topology) {
+  const StageSetup setup{topology.tp(), topology.cp(), config.recompute, config.sequence_parallel};
+  std::vector<Stage> stages;
+  for (const StageRange range : ranges) stages.emplace_back(config.model, range, store, setup);
+  return stages;
 }
 
 }  // namespace
@@ -32,7 +39,7 @@ std::vector<StageRange> cut(const TrainerConfig& config) {
 double total_loss(const std::vector<LossTerm>& terms) {
   double loss = 0;
   for (const LossTerm& term : terms) {
-    if (term.count > 0) loss += term.weight * term.sum / static_cast<double>(term.count);
+    if (term.count > 0) loss += term.weight * term.sum.value() / static_cast<double>(term.count);
   }
   return loss;
 }
@@ -41,30 +48,40 @@ Trainer::Trainer(const Environment& environment, const TrainerConfig& config)
     : environment_(environment),
       config_(config),
       topology_(environment, config.degrees),
-      table_(config.model),
-      stages_(cut(config)),
+      table_(config.model, config.sequence_parallel),
+      stages_(stage_map(config.schedule, plan_layers(config.model, config.sequence_length))),
       store_(table_,
-             stages_[static_cast<std::size_t>(topology_.pp_rank())],
+             stages_.of_rank(topology_.pp_rank()),
              topology_.tp_rank(),
              config.degrees.tp,
              config.dtype,
-             config.device),
-      stage_(config.model,
-             stages_[static_cast<std::size_t>(topology_.pp_rank())],
-             store_,
-             topology_.tp(),
-             config.recompute),
-      runner_(stage_,
-              config.model,
-              config.dtype,
-              topology_,
-              make_schedule(config.schedule, config.degrees.pp, config.microbatches)),
-      gradients_(store_, topology_, stages_, config.zero),
+             config.device,
+             config.sums.fixed),
+      held_(make_stages(config, stages_.of_rank(topology_.pp_rank()), store_, topology_)),
+      gradients_(store_, topology_, stages_, config.zero, config.sums.fixed),
       optimizer_(gradients_.own_span(),
                  optimizer_views(store_),
                  config.dtype,
                  config.device,
-                 config.optimizer) {}
+                 config.optimizer),
+      runner_(&runner_for(static_cast<std::size_t>(config.schedule.microbatches))) {
+  if (!config.sums.fixed) return;
+  for (const StageRange range : stages_.of_rank(topology_.pp_rank())) {
+    shard_trees_.emplace_back(store_.gradients_of(range), config.gradient_leaves,
+                              config.schedule.microbatches);
+  }
+}
+
+PipelineRunner& Trainer::runner_for(std::size_t microbatches) {
+  const auto found = runners_.find(microbatches);
+  if (found != runners_.end()) return found->second;
+  Schedule schedule = config_.schedule;
+  if (microbatches != static_cast<std::size_t>(schedule.microbatches)) {
+    schedule = make_schedule(schedule.name, schedule.stages, static_cast<int>(microbatches),
+                             schedule.virtual_stages);
+  }
+  return runners_.try_emplace(microbatches, held_, topology_, std::move(schedule)).first->second;
+}
 
 Context Trainer::context(std::int64_t step, std::vector<LossTerm>& terms, bool training) const {
   Context context;
@@ -72,6 +89,7 @@ Context Trainer::context(std::int64_t step, std::vector<LossTerm>& terms, bool t
   context.seed = config_.seed;
   context.training = training;
   context.terms = &terms;
+  context.sums = config_.sums;
   return context;
 }
 
@@ -86,7 +104,7 @@ StepBatch Trainer::on_device(const StepBatch& batch) const {
 StepAgreement Trainer::agree(const StepBatch& batch, bool stop, bool failed) const {
   StepAgreement agreement;
   agreement.terms = loss_terms(config_.model);
-  // The ranks of one replica hold the same batch: one of them counts.
+  // The stages and tp ranks hold the same batch: one of them counts; cp ranks hold parts of it.
   if (topology_.pp_rank() == 0 && topology_.tp_rank() == 0) {
     for (const Batch& microbatch : batch.microbatches) add_counts(agreement.terms, microbatch);
   }
@@ -105,19 +123,19 @@ StepResult Trainer::compute_gradients(const StepBatch& batch,
                                       std::int64_t step,
                                       std::vector<LossTerm> terms) {
   StepResult result;
-  store_.gradients().fill_zero();
-  const PassSeconds passes = runner_.run(on_device(batch), context(step, terms, true));
+  store_.gradients_by_use().fill_zero();
+  PipelineRunner::WeightsDone join;
+  if (!shard_trees_.empty()) {
+    join = [this](std::size_t stage, int m) { shard_trees_[stage].microbatch_done(m); };
+  }
+  runner_ = &runner_for(batch.microbatches.size());
+  const PassSeconds passes = runner_->run(on_device(batch), context(step, terms, true), join);
   result.forward_seconds = passes.forward;
   result.backward_seconds = passes.backward;
 
   const auto begin = Clock::now();
   gradients_.finish();
-  // The head's tp ranks all hold the same sums; other stages hold zeros.
-  std::vector<double> sums;
-  for (const LossTerm& term : terms) sums.push_back(topology_.tp_rank() == 0 ? term.sum : 0.0);
-  Tensor summed = Tensor::from(sums, {static_cast<index_t>(sums.size())});
-  topology_.world().all_reduce(summed, Reduce::sum, "loss");
-  for (std::size_t i = 0; i < terms.size(); ++i) terms[i].sum = summed.data<double>()[i];
+  sum_over_world(terms);
   const auto count = static_cast<double>(std::max<std::int64_t>(terms[0].count, 1));
   result.gradient_norm = gradients_.norm() / count;
   result.communication_seconds = seconds_since(begin);
@@ -140,29 +158,37 @@ void Trainer::apply_gradients(std::int64_t step, double rate, StepResult& result
 
 std::vector<LossTerm> Trainer::evaluate(const std::vector<Batch>& batches) {
   std::vector<LossTerm> terms = loss_terms(config_.model);
-  runner_.evaluate(on_device({batches}).microbatches, context(0, terms, false));
-  const bool counts_here = topology_.pp_rank() == 0 && topology_.tp_rank() == 0;
+  runner_->evaluate(on_device({batches}).microbatches, context(0, terms, false));
   std::vector<LossTerm> counted = loss_terms(config_.model);
-  if (counts_here) {
-    for (const Batch& batch : batches) add_counts(counted, batch);
-  }
-  std::vector<double> sums;
+  for (const Batch& batch : batches) add_counts(counted, batch);
   std::vector<std::int64_t> numbers;
-  for (std::size_t i = 0; i < terms.size(); ++i) {
-    sums.push_back(topology_.tp_rank() == 0 ? terms[i].sum : 0.0);
-    numbers.push_back(topology_.tp_rank() == 0 ? terms[i].correct : 0);
-    numbers.push_back(counted[i].count);
-  }
-  Tensor summed = Tensor::from(sums, {static_cast<index_t>(sums.size())});
+  // The ranks of one replica hold the same batches: one of them counts.
+  const bool counts_here = topology_.pp_rank() == 0 && topology_.tp_rank() == 0;
+  for (const LossTerm& term : counted) numbers.push_back(counts_here ? term.count : 0);
   Tensor counts = Tensor::from(numbers, {static_cast<index_t>(numbers.size())});
-  topology_.world().all_reduce(summed, Reduce::sum, "loss");
   topology_.world().all_reduce(counts, Reduce::sum, "loss");
-  for (std::size_t i = 0; i < terms.size(); ++i) {
-    terms[i].sum = summed.data<double>()[i];
-    terms[i].correct = counts.data<std::int64_t>()[2 * i];
-    terms[i].count = counts.data<std::int64_t>()[2 * i + 1];
-  }
+  for (std::size_t i = 0; i < terms.size(); ++i) terms[i].count = counts.data<std::int64_t>()[i];
+  sum_over_world(terms);
   return terms;
+}
+
+// Sums and right predictions. The head's tp ranks all hold the same; other stages hold zeros.
+void Trainer::sum_over_world(std::vector<LossTerm>& terms) const {
+  constexpr index_t width = ExactSum::Limbs{}.size() + 1;
+  Tensor summed = Tensor::zeros({static_cast<index_t>(terms.size()), width}, DType::i64);
+  std::int64_t* row = summed.data<std::int64_t>();
+  for (std::size_t i = 0; topology_.tp_rank() == 0 && i < terms.size(); ++i, row += width) {
+    std::copy(terms[i].sum.limbs().begin(), terms[i].sum.limbs().end(), row);
+    row[width - 1] = terms[i].correct;
+  }
+  topology_.world().all_reduce(summed, Reduce::sum, "loss");
+  row = summed.data<std::int64_t>();
+  for (std::size_t i = 0; i < terms.size(); ++i, row += width) {
+    ExactSum::Limbs limbs;
+    std::copy_n(row, limbs.size(), limbs.begin());
+    terms[i].sum = ExactSum(limbs);
+    terms[i].correct = row[width - 1];
+  }
 }
 
 OptimizerState Trainer::optimizer_state() const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "core/model/stage.hpp"
 #include "core/optim/adamw.hpp"
 #include "parallel/checkpoint/checkpoint.hpp"
+#include "parallel/gradient/shard_tree.hpp"
 #include "parallel/gradient/sync.hpp"
 #include "parallel/pipeline/runner.hpp"
 #include "parallel/topology.hpp"
@@ -22,13 +24,17 @@ struct TrainerConfig {
   Degrees degrees;
   DType dtype = DType::f32;
   Device device;
-  std::string schedule = "1f1b";
+  Schedule schedule;  // of one replica's microbatches in most steps
   index_t sequence_length = 0;
-  int microbatches = 1;  // per data-parallel rank and step
+  bool sequence_parallel = false;
   bool zero = false;
   Recompute recompute = Recompute::none;
   AdamWConfig optimizer;
   double clip_norm = 0;  // 0: none
+  // Reproducible mode: sums.fixed, and the leaves of this rank's gradient tree
+  // (launch/reproducible).
+  Summation sums;
+  int gradient_leaves = 1;
   std::uint64_t seed = 0;
 };
 
@@ -60,9 +66,12 @@ class Trainer {
   const TrainerConfig& config() const { return config_; }
   const Topology& topology() const { return topology_; }
   const ParameterTable& table() const { return table_; }
-  const std::vector<StageRange>& stages() const { return stages_; }
+  const StageMap& stages() const { return stages_; }
   ParameterStore& store() { return store_; }
-  const Stage& stage() const { return stage_; }
+  // Of the flat buffers: where this rank has the summed gradients.
+  Span own_span() const { return gradients_.own_span(); }
+  const PipelineRunner& pipeline() const { return *runner_; }  // of the last step
+  const Stage& stage() const { return held_.front(); }         // of a model in one stage
 
   void initialize() { store_.initialize(config_.seed); }
 
@@ -85,19 +94,24 @@ class Trainer {
 
  private:
   StepBatch on_device(const StepBatch& batch) const;
+  PipelineRunner& runner_for(std::size_t microbatches);
   Context context(std::int64_t step, std::vector<LossTerm>& terms, bool training) const;
   OptimizerState optimizer_state() const;
+  void sum_over_world(std::vector<LossTerm>& terms) const;
 
   const Environment& environment_;
   TrainerConfig config_;
   Topology topology_;
   ParameterTable table_;
-  std::vector<StageRange> stages_;
+  StageMap stages_;
   ParameterStore store_;
-  Stage stage_;
-  PipelineRunner runner_;
+  std::vector<Stage> held_;  // this rank's stages, in model order
+  // One for each number of microbatches met: a batch that grows has several.
+  std::map<std::size_t, PipelineRunner> runners_;
   GradientSync gradients_;
+  std::vector<ShardTree> shard_trees_;  // of each of this rank's stages; reproducible mode
   AdamW optimizer_;
+  PipelineRunner* runner_;  // of the last step
 };
 
 }  // namespace lockstep

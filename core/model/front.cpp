@@ -5,7 +5,7 @@ namespace {
 
 Embedding::Tables tables(const ModelConfig& config, const ParameterStore& store, const Group& tp) {
   Embedding::Tables tables;
-  tables.token = store.get("embeddings.token.weight");
+  tables.token = store.get_use("embeddings.token.weight", 0);
   tables.first_token = tp.rank() * tables.token.value.rows();
   if (config.positions == Positions::learned) {
     tables.position = store.get("embeddings.position.weight");
@@ -20,28 +20,27 @@ Embedding::Tables tables(const ModelConfig& config, const ParameterStore& store,
 
 }  // namespace
 
-Front::Front(const ModelConfig& config, const ParameterStore& store, Group& tp)
-    : embedding_(tables(config, store, tp), tp), dropout_(config.dropout) {
+Front::Front(const ModelConfig& config, const ParameterStore& store, Group& tp, Rows rows)
+    : embedding_(tables(config, store, tp), tp, rows),
+      dropout_{Site::Op::embedding, config.dropout} {
   if (config.embedding_norm) {
     norm_.emplace(store.get("embeddings.norm.weight"), store.get_if("embeddings.norm.bias"),
-                  config.norm_epsilon);
+                  config.norm_epsilon, tp, rows);
   }
 }
 
 Tensor Front::forward(const Batch& batch, Saved& saved, const Context& context) const {
   Tensor x = embedding_.forward(batch.tokens, batch.segments, saved.embedding, context);
   if (norm_) x = norm_->forward(x, saved.norm, context);
-  const DropoutSpec dropout = context.dropout(Site::Op::embedding, dropout_);
-  if (dropout.probability > 0) dropout_forward(x, x, Tensor{}, dropout);
+  dropout_forward(x, x, Tensor{}, dropout_, context);
   return x;
 }
 
 void Front::backward_input(const Tensor& dx, Saved& saved, const Context& context) const {
-  const DropoutSpec dropout = context.dropout(Site::Op::embedding, dropout_);
   Tensor dsum = dx;
-  if (dropout.probability > 0) {
+  if (dropout_.probability > 0) {
     dsum = Tensor::empty(dx.shape(), dx.dtype(), dx.device());
-    dropout_backward(dsum, dx, dropout);
+    dropout_backward(dsum, dx, dropout_, context);
   }
   if (norm_) dsum = norm_->backward_input(dsum, saved.norm, context);
   embedding_.backward_input(dsum, saved.embedding);
@@ -49,7 +48,7 @@ void Front::backward_input(const Tensor& dx, Saved& saved, const Context& contex
 
 void Front::backward_weight(Saved& saved, const Context& context) const {
   if (norm_) norm_->backward_weight(saved.norm, context);
-  embedding_.backward_weight(saved.embedding);
+  embedding_.backward_weight(saved.embedding, context);
 }
 
 }  // namespace lockstep

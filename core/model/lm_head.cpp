@@ -1,10 +1,26 @@
 #include "core/model/lm_head.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/ops/elementwise.hpp"
 
 namespace lockstep {
+namespace {
+
+// Where the data shards of a microbatch begin and end among its picked rows, which ascend.
+std::vector<index_t> shard_bounds(const Tensor& rows, const Context& context) {
+  const index_t shards = context.sums.data_shards;
+  const index_t shard_rows = context.batch.B * context.batch.T / shards;
+  const std::int32_t* first = rows.data<std::int32_t>();
+  std::vector<index_t> bounds;
+  for (index_t shard = 0; shard <= shards; ++shard) {
+    bounds.push_back(std::lower_bound(first, first + rows.count(), shard * shard_rows) - first);
+  }
+  return bounds;
+}
+
+}  // namespace
 
 MlmTransform::MlmTransform(Linear dense, Activation activation, LayerNorm norm)
     : dense_(std::move(dense)), activation_(activation), norm_(std::move(norm)) {}
@@ -29,18 +45,25 @@ void MlmTransform::backward_weight(Saved& saved, const Context& context) const {
   dense_.backward_weight(saved.dense, context);
 }
 
-LmHead::LmHead(const ModelConfig& config, const ParameterStore& store, Group& tp)
-    : loss_(store.get("embeddings.token.weight"),
+LmHead::LmHead(const ModelConfig& config, const ParameterStore& store, Group& tp, Rows rows)
+    : loss_(store.get_use("embeddings.token.weight", config.layers + 1),
             store.get_if("head.decoder.bias"),
             {tp.rank() * store.get("embeddings.token.weight").value.rows(), config.vocab_size},
             0,
-            tp) {
+            tp),
+      tp_(&tp),
+      rows_(rows) {
   if (config.mlm_transform) {
+    Parameter norm = store.get("head.norm.weight"), norm_bias = store.get_if("head.norm.bias");
+    // A final norm under the same name works on shards, so its gradient is summed over tp; the
+    // transform's is the same on every rank and must come from one of them.
+    if (config.final_norm && rows == Rows::cut && tp.rank() != 0) {
+      norm.gradient = norm.gradient.clone();
+      if (norm_bias.defined()) norm_bias.gradient = norm_bias.gradient.clone();
+    }
     transform_.emplace(Linear(store.get("head.transform.weight"),
                               store.get_if("head.transform.bias"), Split::none, tp),
-                       config.activation,
-                       LayerNorm(store.get("head.norm.weight"), store.get_if("head.norm.bias"),
-                                 config.norm_epsilon));
+                       config.activation, LayerNorm(norm, norm_bias, config.norm_epsilon));
   }
 }
 
@@ -53,6 +76,8 @@ Tensor LmHead::picked(const Tensor& x,
   return transform_ ? transform_->forward(y, saved, context) : y;
 }
 
+bool LmHead::leaves_parts() const { return rows_ == Rows::cut && !transform_; }
+
 void LmHead::forward(const Batch& batch,
                      const Tensor& x,
                      Saved& saved,
@@ -64,19 +89,22 @@ void LmHead::forward(const Batch& batch,
 
 void LmHead::backward_input(Tensor& dx, Saved& saved, const Context& context) const {
   Tensor dpicked = loss_.backward_input(saved.loss, context);
+  if (!leaves_parts()) tp_->all_reduce(dpicked, Reduce::sum, "head");
   if (transform_) dpicked = transform_->backward_input(dpicked, saved.transform, context);
   add_rows(dx, dpicked, saved.rows);
 }
 
 void LmHead::backward_weight(Saved& saved, const Context& context) const {
-  loss_.backward_weight(saved.loss, context);
-  if (transform_) transform_->backward_weight(saved.transform, context);
+  Context picked = context;
+  if (context.sums.data_shards > 1) picked.sums.row_bounds = shard_bounds(saved.rows, context);
+  loss_.backward_weight(saved.loss, picked);
+  if (transform_) transform_->backward_weight(saved.transform, picked);
   saved.rows = {};
 }
 
 Tensor LmHead::logits(const Batch& batch, const Tensor& x, const Context& context) const {
   MlmTransform::Saved dropped;
-  return loss_.logits(picked(x, batch.target_rows, dropped, context));
+  return loss_.logits(picked(x, batch.target_rows, dropped, context), context.sums);
 }
 
 }  // namespace lockstep

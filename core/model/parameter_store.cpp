@@ -4,6 +4,7 @@
 #include <cassert>
 
 #include "core/error.hpp"
+#include "core/group.hpp"
 #include "core/model/parameter_table.hpp"
 #include "core/ops/elementwise.hpp"
 #include "core/random.hpp"
@@ -16,9 +17,20 @@ Shape local_shape(const ParameterRow& row, const Rectangle& rectangle) {
                                : Shape{rectangle.rows(), rectangle.columns()};
 }
 
-bool used_by(const ParameterRow& row, StageRange range) {
-  return std::any_of(row.uses.begin(), row.uses.end(),
-                     [&](index_t use) { return use >= range.first && use < range.last; });
+bool holds(const StageRange& range, index_t position) {
+  return position >= range.first && position < range.last;
+}
+
+// The uses of a parameter on this rank's stages, in model order.
+std::vector<index_t> uses_in(const ParameterRow& row, const std::vector<StageRange>& ranges) {
+  std::vector<index_t> uses;
+  for (const index_t use : row.uses) {
+    if (std::any_of(ranges.begin(), ranges.end(),
+                    [&](const StageRange& range) { return holds(range, use); })) {
+      uses.push_back(use);
+    }
+  }
+  return uses;
 }
 
 }  // namespace
@@ -28,20 +40,49 @@ ParameterStore::ParameterStore(const ParameterTable& table,
                                int tp_rank,
                                int tp_size,
                                DType dtype,
-                               Device device) {
+                               Device device,
+                               bool separate_uses)
+    : ParameterStore(table,
+                     std::vector<StageRange>{range},
+                     tp_rank,
+                     tp_size,
+                     dtype,
+                     device,
+                     separate_uses) {}
+
+ParameterStore::ParameterStore(const ParameterTable& table,
+                               const std::vector<StageRange>& ranges,
+                               int tp_rank,
+                               int tp_size,
+                               DType dtype,
+                               Device device,
+                               bool separate_uses) {
   index_t count = 0;
   for (const ParameterRow& row : table.rows()) {
-    if (!used_by(row, range)) continue;
+    if (uses_in(row, ranges).empty()) continue;
     const Rectangle rectangle = local_rectangle(row, tp_rank, tp_size);
     entries_.push_back({&row, rectangle, count, {}});
     count += rectangle.count();
   }
+  const auto has_second_use = [&](const Entry& entry) {
+    return separate_uses && uses_in(*entry.row, ranges).size() > 1;
+  };
+  index_t second_uses = 0;
+  for (const Entry& entry : entries_) {
+    assert(entry.row->uses.size() <= 2);
+    if (has_second_use(entry)) second_uses += entry.rectangle.count();
+  }
   values_ = Tensor::zeros({count}, dtype, device);
-  gradients_ = Tensor::zeros({count}, dtype, device);
+  gradients_by_use_ = Tensor::zeros({count + second_uses}, dtype, device);
+  gradients_ = gradients_by_use_.range(0, count);
   for (Entry& entry : entries_) {
     const Shape shape = local_shape(*entry.row, entry.rectangle);
     entry.parameter = {values_.range(entry.offset, shape.count()).reshape(shape),
                        gradients_.range(entry.offset, shape.count()).reshape(shape)};
+    if (!has_second_use(entry)) continue;
+    second_uses_.push_back({entry.row->name, entry.row->uses.back(),
+                            gradients_by_use_.range(count, shape.count()).reshape(shape)});
+    count += shape.count();
   }
 }
 
@@ -57,6 +98,48 @@ Parameter ParameterStore::get_if(const std::string& name) const {
   const auto found = std::find_if(entries_.begin(), entries_.end(),
                                   [&](const Entry& entry) { return entry.row->name == name; });
   return found == entries_.end() ? Parameter{} : found->parameter;
+}
+
+Parameter ParameterStore::get_use(const std::string& name, index_t position) const {
+  Parameter parameter = get(name);
+  for (const SecondUse& use : second_uses_) {
+    if (use.name == name && use.position == position) parameter.gradient = use.gradient;
+  }
+  return parameter;
+}
+
+std::vector<Tensor> ParameterStore::gradients_of(StageRange range) const {
+  const auto is_second = [this](const Entry& entry, index_t use) {
+    return std::any_of(second_uses_.begin(), second_uses_.end(), [&](const SecondUse& second) {
+      return second.name == entry.row->name && second.position == use;
+    });
+  };
+  std::vector<Span> spans;  // neighbours joined
+  for (const Entry& entry : entries_) {
+    const std::vector<index_t>& uses = entry.row->uses;
+    const bool adds = std::any_of(uses.begin(), uses.end(), [&](index_t use) {
+      return holds(range, use) && !is_second(entry, use);
+    });
+    if (!adds) continue;
+    if (!spans.empty() && spans.back().first + spans.back().count == entry.offset) {
+      spans.back().count += entry.rectangle.count();
+    } else {
+      spans.push_back({entry.offset, entry.rectangle.count()});
+    }
+  }
+  std::vector<Tensor> parts;
+  for (const Span& span : spans) parts.push_back(gradients_.range(span.first, span.count));
+  for (const SecondUse& use : second_uses_) {
+    if (holds(range, use.position)) parts.push_back(use.gradient.reshape({use.gradient.count()}));
+  }
+  return parts;
+}
+
+void ParameterStore::join_uses() {
+  for (const SecondUse& use : second_uses_) {
+    Tensor gradient = get(use.name).gradient;
+    add(gradient, gradient, use.gradient);
+  }
 }
 
 Parameter ParameterStore::fused(const std::vector<std::string>& names) const {

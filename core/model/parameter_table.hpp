@@ -71,7 +71,8 @@ Rectangle local_rectangle(const ParameterRow& row, int rank, int size);
 //   pooler.{weight (C, C), bias}, nsp.{weight (2, C), bias}
 class ParameterTable {
  public:
-  explicit ParameterTable(const ModelConfig& config);
+  // sequence_parallel: norms see shards of the rows, their gradients are `partial`.
+  explicit ParameterTable(const ModelConfig& config, bool sequence_parallel = false);
 
   const std::vector<ParameterRow>& rows() const { return rows_; }
   const ParameterRow& row(const std::string& name) const;  // throws Error when there is none
@@ -81,8 +82,8 @@ class ParameterTable {
   std::vector<ParameterRow> rows_;
 };
 
-// One rank's parameters: those used by plan positions [first, last), in table order, in one flat
-// buffer of values and one of gradients, without gaps.
+// One rank's parameters: those used by the plan positions of its stages, in table order, each once,
+// in one flat buffer of values and one of gradients, without gaps.
 class ParameterStore {
  public:
   struct Entry {
@@ -93,30 +94,54 @@ class ParameterStore {
   };
 
   // The table must outlive the store.
+  // separate_uses: a parameter used twice on this rank gets a gradient of its own for its second
+  // use, so that each use's sum has the order it has when the uses are on different ranks.
+  ParameterStore(const ParameterTable& table,
+                 const std::vector<StageRange>& ranges,
+                 int tp_rank,
+                 int tp_size,
+                 DType dtype,
+                 Device device,
+                 bool separate_uses = false);
   ParameterStore(const ParameterTable& table,
                  StageRange range,
                  int tp_rank,
                  int tp_size,
                  DType dtype,
-                 Device device);
+                 Device device,
+                 bool separate_uses = false);
 
   bool has(const std::string& name) const;
   Parameter get(const std::string& name) const;     // throws Error when it is not of this stage
   Parameter get_if(const std::string& name) const;  // undefined when the model lacks it
+  // With the gradient of the use at this plan position.
+  Parameter get_use(const std::string& name, index_t position) const;
   // Adjacent parameters (q, k, v) as one, cut along dimension 0; undefined when the first is
   // lacking.
   Parameter fused(const std::vector<std::string>& names) const;
   const std::vector<Entry>& entries() const { return entries_; }
   Tensor values() const { return values_; }        // flat
   Tensor gradients() const { return gradients_; }  // flat
+  // The gradients and behind them those of second uses: flat.
+  Tensor gradients_by_use() const { return gradients_by_use_; }
+  // What the stage `range` of this rank adds to, as flat parts of gradients_by_use().
+  std::vector<Tensor> gradients_of(StageRange range) const;
+  void join_uses();  // adds second uses to the gradients
   index_t count() const { return values_.count(); }
 
   // By name and global index: the same weights for every cut. Padding rows are 0.
   void initialize(std::uint64_t seed);
 
  private:
+  struct SecondUse {
+    std::string name;
+    index_t position = 0;
+    Tensor gradient;
+  };
+
   std::vector<Entry> entries_;
-  Tensor values_, gradients_;
+  std::vector<SecondUse> second_uses_;
+  Tensor values_, gradients_, gradients_by_use_;
 };
 
 }  // namespace lockstep

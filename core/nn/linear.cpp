@@ -3,40 +3,90 @@
 #include <utility>
 
 #include "core/ops/elementwise.hpp"
+#include "core/ops/fixed_sums.hpp"
 #include "core/ops/gemm.hpp"
 
 namespace lockstep {
 
-Linear::Linear(Parameter weight, Parameter bias, Split split, Group& tp, const char* what)
-    : weight_(std::move(weight)), bias_(std::move(bias)), split_(split), tp_(&tp), what_(what) {
+void add_weight_gradient(Tensor& dweight,
+                         Tensor& dbias,
+                         const Tensor& dy,
+                         const Tensor& x,
+                         const Summation& sums) {
+  if (!sums.fixed) {
+    gemm(dweight, dy, Transpose::yes, x, Transpose::no, Accumulate::yes);
+    if (dbias.defined()) add_column_sums(dbias, dy);
+    return;
+  }
+  const SumOrder order = sums.over_rows(dy.rows());
+  gemm_fixed(dweight, dy, Transpose::yes, x, Transpose::no, order,
+             order.num_chains() == 1 ? Accumulate::yes : Accumulate::no);
+  if (dbias.defined()) fixed_column_sums(dbias, dy, order);
+}
+
+Linear::Linear(Parameter weight,
+               Parameter bias,
+               Split split,
+               Group& tp,
+               Rows rows,
+               const char* what,
+               index_t parts)
+    : weight_(std::move(weight)),
+      bias_(std::move(bias)),
+      split_(split),
+      rows_(split == Split::none ? Rows::whole : rows),
+      tp_(&tp),
+      what_(what),
+      parts_(parts) {
   assert(weight_.defined() && weight_.value.shape().dims() == 2);
   assert(!bias_.defined() || bias_.value.count() == weight_.value.rows());
 }
 
-Tensor Linear::forward(const Tensor& x, Saved& saved, const Context&) const {
+bool Linear::gathers(Split split) const { return rows_ == Rows::cut && split_ == split; }
+
+Tensor Linear::summed(Tensor partial) const {
+  if (rows_ == Rows::cut) return sum_to_shards(std::move(partial), *tp_, what_);
+  tp_->all_reduce(partial, Reduce::sum, what_);
+  return partial;
+}
+
+// Only a sum that tp cuts is a tree; the others are whole on a rank.
+SumOrder Linear::order_of(Split cut, index_t count, index_t parts, const Context& context) const {
+  if (split_ != cut) return SumOrder::chain(count);
+  return context.sums.over_features(count, tp_->size(), parts);
+}
+
+Tensor Linear::forward(const Tensor& x, Saved& saved, const Context& context) const {
   saved.x = x;
-  Tensor y = Tensor::empty({x.rows(), weight_.value.rows()}, x.dtype(), x.device());
-  gemm(y, x, Transpose::no, weight_.value, Transpose::yes);
-  if (split_ == Split::input) tp_->all_reduce(y, Reduce::sum, what_);
+  const Tensor read = gathers(Split::output) ? gather_shards(x, *tp_, what_) : x;
+  Tensor y = Tensor::empty({read.rows(), weight_.value.rows()}, x.dtype(), x.device());
+  if (context.sums.fixed) {
+    gemm_fixed(y, read, Transpose::no, weight_.value, Transpose::yes,
+               order_of(Split::input, read.columns(), 1, context));
+  } else {
+    gemm(y, read, Transpose::no, weight_.value, Transpose::yes);
+  }
+  if (split_ == Split::input) y = summed(y);
   if (bias_.defined()) add_bias(y, bias_.value);
   return y;
 }
 
-Tensor Linear::backward_input(const Tensor& dy, Saved& saved, const Context&) const {
-  saved.dy = dy;
-  Tensor dx = Tensor::empty({dy.rows(), weight_.value.columns()}, dy.dtype(), dy.device());
-  gemm(dx, dy, Transpose::no, weight_.value, Transpose::no);
-  if (split_ == Split::output) tp_->all_reduce(dx, Reduce::sum, what_);
-  return dx;
+Tensor Linear::backward_input(const Tensor& dy, Saved& saved, const Context& context) const {
+  saved.dy = gathers(Split::input) ? gather_shards(dy, *tp_, what_) : dy;
+  Tensor dx = Tensor::empty({saved.dy.rows(), weight_.value.columns()}, dy.dtype(), dy.device());
+  if (context.sums.fixed) {
+    gemm_fixed(dx, saved.dy, Transpose::no, weight_.value, Transpose::no,
+               order_of(Split::output, dy.columns(), parts_, context));
+  } else {
+    gemm(dx, saved.dy, Transpose::no, weight_.value, Transpose::no);
+  }
+  return split_ == Split::output ? summed(dx) : dx;
 }
 
-void Linear::backward_weight(Saved& saved, const Context&) const {
-  Tensor dweight = weight_.gradient;
-  gemm(dweight, saved.dy, Transpose::yes, saved.x, Transpose::no, Accumulate::yes);
-  if (bias_.defined()) {
-    Tensor dbias = bias_.gradient;
-    add_column_sums(dbias, saved.dy);
-  }
+void Linear::backward_weight(Saved& saved, const Context& context) const {
+  if (gathers(Split::output)) saved.x = gather_shards(saved.x, *tp_, what_);
+  Tensor dweight = weight_.gradient, dbias = bias_.gradient;
+  add_weight_gradient(dweight, dbias, saved.dy, saved.x, context.sums);
   saved = {};
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/nn/linear.hpp"
 #include "core/ops/elementwise.hpp"
 #include "core/ops/gemm.hpp"
 
@@ -27,7 +28,9 @@ void CrossEntropy::forward(const Tensor& logits,
   cross_entropy_max(saved.largest, argmax, logits, slice_);
   if (counts_correct) largest_here = saved.largest.clone();
   group_->all_reduce(saved.largest, Reduce::max, "cross_entropy");
-  cross_entropy_statistics(saved.statistics, logits, targets, saved.largest, slice_);
+  cross_entropy_statistics(
+      saved.statistics, logits, targets, saved.largest, slice_,
+      context.sums.over_features(logits.columns(), group_->size()).num_chains());
   group_->all_reduce(saved.statistics, Reduce::sum, "cross_entropy");
 
   if (context.recomputing) return;
@@ -76,62 +79,77 @@ VocabularyLoss::VocabularyLoss(Parameter weight,
   assert(weight_.defined() && chunk_rows_ > 0);
 }
 
-Tensor VocabularyLoss::local_logits(const Tensor& x) const {
+Tensor VocabularyLoss::local_logits(const Tensor& x, const Summation& sums) const {
   Tensor logits = Tensor::empty({x.rows(), weight_.value.rows()}, x.dtype(), x.device());
-  gemm(logits, x, Transpose::no, weight_.value, Transpose::yes);
+  if (sums.fixed) {
+    gemm_fixed(logits, x, Transpose::no, weight_.value, Transpose::yes,
+               SumOrder::chain(x.columns()));
+  } else {
+    gemm(logits, x, Transpose::no, weight_.value, Transpose::yes);
+  }
   if (bias_.defined()) add_bias(logits, bias_.value);
   return logits;
+}
+
+// Data shards that lie together in a microbatch are leaves of one tree, so their rows stay
+// together.
+index_t VocabularyLoss::chunk_rows(index_t rows, const Context& context) const {
+  return context.sums.fixed && context.sums.data_shards > 1 ? std::max<index_t>(rows, 1)
+                                                            : chunk_rows_;
 }
 
 void VocabularyLoss::forward(const Tensor& x,
                              const Tensor& targets,
                              Saved& saved,
                              const Context& context) const {
-  const index_t n = x.rows();
+  const index_t n = x.rows(), at_once = chunk_rows(n, context);
   saved = {};
   saved.x = x;
-  saved.chunks.resize(static_cast<std::size_t>((n + chunk_rows_ - 1) / chunk_rows_));
+  saved.chunks.resize(static_cast<std::size_t>((n + at_once - 1) / at_once));
   if (context.training) saved.dx = Tensor::empty(x.shape(), x.dtype(), x.device());
   for (std::size_t chunk = 0; chunk < saved.chunks.size(); ++chunk) {
-    const index_t first = static_cast<index_t>(chunk) * chunk_rows_;
-    const index_t rows = std::min(chunk_rows_, n - first);
-    Tensor logits = local_logits(x.range(first, rows));
+    const index_t first = static_cast<index_t>(chunk) * at_once;
+    const index_t rows = std::min(at_once, n - first);
+    Tensor logits = local_logits(x.range(first, rows), context.sums);
     cross_entropy_.forward(logits, targets.range(first, rows), saved.chunks[chunk], context);
     if (!context.training) continue;
     cross_entropy_.backward(logits, saved.chunks[chunk], context);
     Tensor dx = saved.dx.range(first, rows);
-    gemm(dx, logits, Transpose::no, weight_.value, Transpose::no);
+    if (context.sums.fixed) {
+      gemm_fixed(dx, logits, Transpose::no, weight_.value, Transpose::no,
+                 context.sums.over_features(logits.columns(), tp_->size()));
+    } else {
+      gemm(dx, logits, Transpose::no, weight_.value, Transpose::no);
+    }
     if (saved.chunks.size() == 1) saved.dlogits = logits;
   }
 }
 
 Tensor VocabularyLoss::backward_input(Saved& saved, const Context&) const {
-  // Each rank has the part of its columns.
-  tp_->all_reduce(saved.dx, Reduce::sum, "head");
   return std::exchange(saved.dx, {});
 }
 
 void VocabularyLoss::backward_weight(Saved& saved, const Context& context) const {
   Tensor dweight = weight_.gradient, dbias = bias_.gradient;
+  const index_t at_once = chunk_rows(saved.x.rows(), context);
   for (std::size_t chunk = 0; chunk < saved.chunks.size(); ++chunk) {
-    const index_t first = static_cast<index_t>(chunk) * chunk_rows_;
-    const Tensor x = saved.x.range(first, std::min(chunk_rows_, saved.x.rows() - first));
+    const index_t first = static_cast<index_t>(chunk) * at_once;
+    const Tensor x = saved.x.range(first, std::min(at_once, saved.x.rows() - first));
     Tensor dlogits = saved.dlogits;
     if (!dlogits.defined()) {
-      dlogits = local_logits(x);
+      dlogits = local_logits(x, context.sums);
       cross_entropy_.backward(dlogits, saved.chunks[chunk], context);
     }
-    gemm(dweight, dlogits, Transpose::yes, x, Transpose::no, Accumulate::yes);
-    if (bias_.defined()) add_column_sums(dbias, dlogits);
+    add_weight_gradient(dweight, dbias, dlogits, x, context.sums);
   }
   saved = {};
 }
 
-Tensor VocabularyLoss::logits(const Tensor& x) const {
+Tensor VocabularyLoss::logits(const Tensor& x, const Summation& sums) const {
   const index_t n = x.rows(), V_local = weight_.value.rows(), ranks = tp_->size();
   // Rank after rank, each (n, V_local); then side by side.
   Tensor blocks = Tensor::empty({ranks, n, V_local}, x.dtype(), x.device());
-  blocks.range(tp_->rank(), 1).reshape({n, V_local}).copy_from(local_logits(x));
+  blocks.range(tp_->rank(), 1).reshape({n, V_local}).copy_from(local_logits(x, sums));
   tp_->all_gather(blocks.reshape({blocks.count()}), "head");
   Tensor whole = Tensor::empty({n, slice_.V}, x.dtype(), x.device());
   for (index_t rank = 0; rank < ranks && rank * V_local < slice_.V; ++rank) {

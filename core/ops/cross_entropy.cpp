@@ -37,14 +37,22 @@ void cross_entropy_statistics(Tensor& statistics,
                               const Tensor& logits,
                               const Tensor& targets,
                               const Tensor& largest,
-                              VocabularySlice slice) {
+                              VocabularySlice slice,
+                              index_t shards) {
+  assert(shards >= 1 && logits.columns() % shards == 0);
   assert(logits.shape().dims() == 2);
   assert(fit(statistics, targets, largest, logits.shape()[0], logits.device()));
+  if (shards > 1) {
+    require_cpu(logits.device());
+    return cpu::cross_entropy_statistics(statistics, logits, targets, largest, slice, shards);
+  }
   LOCKSTEP_DISPATCH(logits.device(),
                     cross_entropy_statistics(statistics, logits, targets, largest, slice));
 }
 
-double cross_entropy_loss(const Tensor& largest, const Tensor& statistics, const Tensor& targets) {
+ExactSum cross_entropy_loss(const Tensor& largest,
+                            const Tensor& statistics,
+                            const Tensor& targets) {
   assert(fit(statistics, targets, largest, targets.count(), largest.device()));
   return LOCKSTEP_DISPATCH(largest.device(), cross_entropy_loss(largest, statistics, targets));
 }

@@ -7,6 +7,7 @@
 // Statistics are f64 for either dtype of the logits.
 #pragma once
 
+#include "core/exact_sum.hpp"
 #include "core/tensor.hpp"
 
 namespace lockstep {
@@ -23,14 +24,16 @@ void cross_entropy_max(Tensor& largest,
                        const Tensor& logits,
                        VocabularySlice slice);
 // statistics (2, N) f64: row 0 sum of exp(z - largest) over this rank's columns, row 1 the target's
-// logit when it is here, else 0.
+// logit when it is here, else 0. The sums are trees over `shards` (a power of two) equal runs of
+// this rank's columns.
 void cross_entropy_statistics(Tensor& statistics,
                               const Tensor& logits,
                               const Tensor& targets,
                               const Tensor& largest,
-                              VocabularySlice slice);
-// Sum over counted rows of largest + log(sum) - target, in order, in double.
-double cross_entropy_loss(const Tensor& largest, const Tensor& statistics, const Tensor& targets);
+                              VocabularySlice slice,
+                              index_t shards = 1);
+// Sum over counted rows of largest + log(sum) - target.
+ExactSum cross_entropy_loss(const Tensor& largest, const Tensor& statistics, const Tensor& targets);
 // In place: logits become factor (softmax - onehot(target)); 0 in rows not counted and in padded
 // columns.
 void cross_entropy_backward(Tensor& logits,

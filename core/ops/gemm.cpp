@@ -36,6 +36,21 @@ void gemm(Tensor& c,
   LOCKSTEP_DISPATCH(c.device(), gemm(c, a, transpose_a, b, transpose_b, accumulate));
 }
 
+void gemm_fixed(Tensor& c,
+                const Tensor& a,
+                Transpose transpose_a,
+                const Tensor& b,
+                Transpose transpose_b,
+                const SumOrder& order,
+                Accumulate accumulate) {
+  assert(fits(c, a, transpose_a, b, transpose_b));
+  assert(order.count() == a.shape()[transpose_a == Transpose::yes ? 0 : 1]);
+  assert(accumulate == Accumulate::no || order.num_chains() == 1);
+  if (c.count() == 0) return;
+  require_cpu(c.device());
+  cpu::gemm_fixed(c, a, transpose_a, b, transpose_b, order, accumulate);
+}
+
 void gemm_reference(Tensor& c,
                     const Tensor& a,
                     Transpose transpose_a,

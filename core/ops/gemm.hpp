@@ -3,6 +3,7 @@
 // b, c may be strided. Any size may be 0 (K = 0: c = 0, or unchanged when accumulating).
 #pragma once
 
+#include "core/ops/sum_order.hpp"
 #include "core/tensor.hpp"
 
 namespace lockstep {
@@ -16,6 +17,17 @@ void gemm(Tensor& c,
           const Tensor& b,
           Transpose transpose_b,
           Accumulate accumulate = Accumulate::no);
+
+// The same with the sums over k in a fixed order, whatever the sizes of c, the number of threads
+// and the instruction set: each element a tree of chains of fused multiply-adds. order.count() ==
+// K. A single chain may go on from what c holds (Accumulate::yes), several chains overwrite c.
+void gemm_fixed(Tensor& c,
+                const Tensor& a,
+                Transpose transpose_a,
+                const Tensor& b,
+                Transpose transpose_b,
+                const SumOrder& order,
+                Accumulate accumulate = Accumulate::no);
 
 // The plain triple loop, sums in double: the tests' reference.
 void gemm_reference(Tensor& c,

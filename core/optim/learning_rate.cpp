@@ -1,8 +1,8 @@
 #include "core/optim/learning_rate.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <numbers>
+
+#include "core/portable_math.hpp"
 
 namespace lockstep {
 
@@ -18,7 +18,7 @@ double LearningRate::at(index_t step) const {
     case Decay::linear:
       return minimum + (peak - minimum) * (1.0 - p);
     case Decay::cosine:
-      return minimum + (peak - minimum) * (1.0 + std::cos(std::numbers::pi * p)) / 2.0;
+      return minimum + (peak - minimum) * (1.0 + cos_sin_turn(p / 2)[0]) / 2.0;
   }
   return peak;
 }

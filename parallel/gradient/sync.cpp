@@ -5,6 +5,7 @@
 
 #include "core/error.hpp"
 #include "core/ops/elementwise.hpp"
+#include "core/ops/fixed_sums.hpp"
 #include "parallel/gradient/bucket.hpp"
 #include "parallel/gradient/sharded.hpp"
 #include "parallel/gradient/tied.hpp"
@@ -19,11 +20,9 @@ Span intersection(Span a, Span b) {
 }
 
 // Of all ranks of a replica that hold an element of this parameter, exactly one counts it: the
-// first stage that uses it, and tp rank 0 unless the parameter is cut over tp.
-bool counts(const ParameterStore::Entry& entry,
-            const Topology& topology,
-            const std::vector<StageRange>& stages) {
-  const bool first_user = stages_of(*entry.row, stages).front() == topology.pp_rank();
+// first pp rank that uses it, and tp rank 0 unless the parameter is cut over tp.
+bool counts(const ParameterStore::Entry& entry, const Topology& topology, const StageMap& stages) {
+  const bool first_user = stages.ranks_with(entry.row->uses).front() == topology.pp_rank();
   return first_user && (entry.row->cut.kind == Cut::Kind::dim || topology.tp_rank() == 0);
 }
 
@@ -32,13 +31,16 @@ bool counts(const ParameterStore::Entry& entry,
 struct GradientSync::Parts {
   Parts(ParameterStore& store,
         const Topology& topology,
-        const std::vector<StageRange>& stages,
-        bool zero)
-      : topology(topology),
+        const StageMap& stages,
+        bool zero,
+        bool fixed)
+      : store(store),
+        topology(topology),
+        fixed(fixed),
         values(store.values()),
         gradients(store.gradients()),
         sharded(zero),
-        shard(store.count(), topology.dp()),
+        shard(store.count(), topology.replicas()),
         tied(store.entries(), topology, stages) {
     for (const auto& entry : store.entries()) {
       if (entry.row->cut.kind == Cut::Kind::partial) partial.push_back(entry.parameter.gradient);
@@ -55,7 +57,48 @@ struct GradientSync::Parts {
     for (Pending& sum : pending) sum.wait();
   }
 
+  // Each use of a parameter is summed over its replicas before the uses are added: on one stage or
+  // on several, the same order. ZeRO-1 therefore sums whole buffers here.
+  void finish_fixed() {
+    sum_partial();
+    sum_in_buckets(store.gradients_by_use(), topology.replicas(), "gradient");
+    store.join_uses();
+    tied.sum();
+  }
+
+  // Calls f with each counted range of the flat gradients inside `own`.
+  template <typename F>
+  void for_counted(Span own, F f) const {
+    for (const Span& span : counted) {
+      const Span part = intersection(span, own);
+      if (part.count > 0) f(gradients.range(part.first, part.count));
+    }
+  }
+
+  // Squares in bins, whose sums are exact: no cut over tp, pp or ZeRO changes a bit.
+  double fixed_norm(Span own) const {
+    Tensor largest = Tensor::zeros({1}, DType::f64), bins = Tensor::zeros({3}, DType::f64);
+    double& most = largest.data<double>()[0];
+    double* sums = bins.data<double>();
+    for_counted(own, [&](const Tensor& part) { most = std::max(most, largest_magnitude(part)); });
+    all_reduce(largest, Reduce::max);
+    for_counted(own, [&](const Tensor& part) {
+      const SquareBins squares = squares_in_bins(part, most);
+      for (std::size_t bin = 0; bin < squares.size(); ++bin) sums[bin] += squares[bin];
+    });
+    all_reduce(bins, Reduce::sum);
+    return std::sqrt(sums[0] + (sums[1] + sums[2]));
+  }
+
+  // Over the ranks that hold different parts of one replica's sums.
+  void all_reduce(Tensor& x, Reduce reduce) const {
+    topology.model().all_reduce(x, reduce, "norm");
+    if (sharded) topology.replicas().all_reduce(x, reduce, "norm");
+  }
+
+  ParameterStore& store;
   const Topology& topology;
+  bool fixed;
   Tensor values, gradients;
   bool sharded;
   Sharded shard;
@@ -66,37 +109,35 @@ struct GradientSync::Parts {
 
 GradientSync::GradientSync(ParameterStore& store,
                            const Topology& topology,
-                           const std::vector<StageRange>& stages,
-                           bool zero) {
+                           const StageMap& stages,
+                           bool zero,
+                           bool fixed) {
   const Degrees& degrees = topology.degrees();
-  require(degrees.cp == 1, "--cp ", degrees.cp, ": gradients are summed over dp only; use --cp 1");
-  require(static_cast<int>(stages.size()) == degrees.pp, "--pp ", degrees.pp, " does not match ",
-          stages.size(), " stages of the model");
-  parts_ = std::make_unique<Parts>(store, topology, stages, zero);
+  require(stages.num_ranks() == degrees.pp, "--pp ", degrees.pp, " does not match ",
+          stages.num_ranks(), " ranks with stages of the model");
+  parts_ = std::make_unique<Parts>(store, topology, stages, zero, fixed);
   own_span_ = zero ? parts_->shard.own_span() : Span{0, store.count()};
 }
 
 GradientSync::~GradientSync() = default;
 
 void GradientSync::finish() {
+  if (parts_->fixed) return parts_->finish_fixed();
   parts_->tied.sum();
   parts_->sum_partial();
   if (parts_->sharded) {
     parts_->shard.sum(parts_->gradients);
   } else {
-    sum_in_buckets(parts_->gradients, parts_->topology.dp(), "gradient");
+    sum_in_buckets(parts_->gradients, parts_->topology.replicas(), "gradient");
   }
 }
 
 double GradientSync::norm() {
+  if (parts_->fixed) return parts_->fixed_norm(own_span_);
   Tensor total = Tensor::zeros({1}, DType::f64);
-  for (const Span& span : parts_->counted) {
-    const Span own = intersection(span, own_span_);
-    if (own.count == 0) continue;
-    total.data<double>()[0] += sum_of_squares(parts_->gradients.range(own.first, own.count));
-  }
-  parts_->topology.model().all_reduce(total, Reduce::sum, "norm");
-  if (parts_->sharded) parts_->topology.dp().all_reduce(total, Reduce::sum, "norm");
+  parts_->for_counted(own_span_,
+                      [&](const Tensor& part) { total.data<double>()[0] += sum_of_squares(part); });
+  parts_->all_reduce(total, Reduce::sum);
   return std::sqrt(total.data<double>()[0]);
 }
 

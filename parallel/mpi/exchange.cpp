@@ -65,18 +65,21 @@ void Exchange::start_collecting(Round& round) {
   }
 }
 
-// ((x_0 + x_1) + x_2) + ...: the sum runs in the place of rank 0's part, and moves home at the end
-// where that is not flat_.
+// ((x_0 + x_1) + (x_2 + x_3)) + ...: a tree, so that ranks which each hold a subtree of a longer
+// sum end with the bits of the whole one (core/ops/sum_order). It runs in the places of the left
+// parts, and moves home at the end where that is not flat_.
 void Exchange::sum_received(Round& round) {
   const Span own = spec_.rounds.part(round.index, rank_);
   Tensor mine = flat_.range(own.first, own.count);
-  round.received[static_cast<std::size_t>(rank_)] = mine;
-  Tensor& sum = round.received.front();
-  for (std::size_t peer = 1; peer < round.received.size(); ++peer) {
-    combine(sum, round.received[peer], *spec_.reduce);
+  std::vector<Tensor>& parts = round.received;
+  parts[static_cast<std::size_t>(rank_)] = mine;
+  for (std::size_t apart = 1; apart < parts.size(); apart *= 2) {
+    for (std::size_t left = 0; left + apart < parts.size(); left += 2 * apart) {
+      combine(parts[left], parts[left + apart], *spec_.reduce);
+    }
   }
-  if (rank_ != 0) mine.copy_from(sum);
-  round.received.clear();
+  if (rank_ != 0) mine.copy_from(parts.front());
+  parts.clear();
 }
 
 void Exchange::start_spreading(Round& round) {

@@ -1,7 +1,8 @@
 // Reduce-scatter, all-gather and all-reduce in rounds of pairwise messages: in a round each rank
-// sends every peer the peer's part, adds what it got for its own part in rank order (so the bits
-// depend on nothing but the values and the number of ranks), and sends the result to all. n ranks:
-// (n-1)/n of the elements leave each rank per direction, the least possible.
+// sends every peer the peer's part, adds what it got for its own part in a binary tree over the
+// ranks (so the bits depend on nothing but the values and the number of ranks), and sends the
+// result to all. n ranks: (n-1)/n of the elements leave each rank per direction, the least
+// possible.
 #pragma once
 
 #include <optional>

@@ -1,10 +1,13 @@
 #include "core/ops/cpu/cross_entropy.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include <array>
+#include <bit>
 
 #include "core/ops/cpu/kernels.hpp"
 #include "core/ops/cpu/loops.hpp"
+#include "core/ops/sum_order.hpp"
+#include "core/portable_math.hpp"
 
 namespace lockstep::cpu {
 namespace {
@@ -12,6 +15,28 @@ namespace {
 // Columns of this rank that are words, not padding.
 index_t real_columns(const Tensor& logits, VocabularySlice slice) {
   return std::clamp<index_t>(slice.V - slice.first_column, 0, logits.shape()[1]);
+}
+
+// A tree of the sums of exp over equal runs of the first `columns` of `width` columns.
+template <typename T>
+double sum_exp_of_shards(const T* row,
+                         double largest,
+                         index_t columns,
+                         index_t width,
+                         index_t shards,
+                         const Kernels<T>& kernel) {
+  const index_t run = width / shards;
+  std::array<double, SumOrder::most_chains> sums{};
+  for (index_t s = 0; s < shards; ++s) {
+    const index_t n = std::clamp<index_t>(columns - s * run, 0, run);
+    sums[static_cast<std::size_t>(s)] = kernel.sum_exp(row + s * run, largest, n);
+  }
+  for (std::size_t apart = 1; apart < static_cast<std::size_t>(shards); apart *= 2) {
+    for (std::size_t s = 0; s < static_cast<std::size_t>(shards); s += 2 * apart) {
+      sums[s] += sums[s + apart];
+    }
+  }
+  return sums[0];
 }
 
 }  // namespace
@@ -39,7 +64,8 @@ void cross_entropy_statistics(Tensor& statistics,
                               const Tensor& logits,
                               const Tensor& targets,
                               const Tensor& largest,
-                              VocabularySlice slice) {
+                              VocabularySlice slice,
+                              index_t shards) {
   const index_t N = logits.shape()[0], columns = real_columns(logits, slice);
   double* sums = statistics.data<double>();
   with_type(logits.dtype(), [&](auto zero) {
@@ -48,19 +74,22 @@ void cross_entropy_statistics(Tensor& statistics,
     for_pieces(N, columns, [&](index_t i) {
       const T* row = logits.data<T>() + i * logits.row_stride();
       const index_t at = targets.data<std::int32_t>()[i] - slice.first_column;
-      sums[i] = kernel.sum_exp(row, largest.data<double>()[i], columns);
+      sums[i] = sum_exp_of_shards(row, largest.data<double>()[i], columns, logits.columns(), shards,
+                                  kernel);
       sums[N + i] = at >= 0 && at < columns ? static_cast<double>(row[at]) : 0.0;
     });
   });
 }
 
-double cross_entropy_loss(const Tensor& largest, const Tensor& statistics, const Tensor& targets) {
+ExactSum cross_entropy_loss(const Tensor& largest,
+                            const Tensor& statistics,
+                            const Tensor& targets) {
   const index_t N = targets.count();
   const double* sums = statistics.data<double>();
-  double loss = 0;
+  ExactSum loss;
   for (index_t i = 0; i < N; ++i) {
     if (targets.data<std::int32_t>()[i] < 0) continue;
-    loss += largest.data<double>()[i] + std::log(sums[i]) - sums[N + i];
+    loss += largest.data<double>()[i] + natural_log(sums[i]) - sums[N + i];
   }
   return loss;
 }

@@ -12,8 +12,9 @@ void cross_entropy_statistics(Tensor& statistics,
                               const Tensor& logits,
                               const Tensor& targets,
                               const Tensor& largest,
-                              VocabularySlice slice);
-double cross_entropy_loss(const Tensor& largest, const Tensor& statistics, const Tensor& targets);
+                              VocabularySlice slice,
+                              index_t shards = 1);
+ExactSum cross_entropy_loss(const Tensor& largest, const Tensor& statistics, const Tensor& targets);
 void cross_entropy_backward(Tensor& logits,
                             const Tensor& targets,
                             const Tensor& largest,

@@ -10,6 +10,13 @@ void gemm(Tensor& c,
           const Tensor& b,
           Transpose transpose_b,
           Accumulate accumulate);
+void gemm_fixed(Tensor& c,
+                const Tensor& a,
+                Transpose transpose_a,
+                const Tensor& b,
+                Transpose transpose_b,
+                const SumOrder& order,
+                Accumulate accumulate);
 void gemm_reference(Tensor& c,
                     const Tensor& a,
                     Transpose transpose_a,

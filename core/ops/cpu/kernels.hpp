@@ -1,8 +1,8 @@
 // The hot inner loops, compiled once per instruction set (kernels_scalar, _avx2, _avx512.cpp) and
 // chosen once at run time by CPUID and LOCKSTEP_CPU. Kernels see raw pointers and one thread; ops
-// around them cut rows over threads. Sums run in a fixed number of lanes and then a fixed tree, and
-// only products of matrices use fused multiply-add: every other kernel returns the same bits on
-// every instruction set.
+// around them cut rows over threads. Sums run in a fixed number of lanes and then a fixed tree,
+// products of matrices are chains of fused multiply-adds, nothing else is fused: every kernel
+// returns the same bits on every instruction set.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +36,21 @@ struct AttentionTile {
   std::uint32_t threshold;
 };
 
+// One register tile of a product of packed panels: panel_rows rows of 2 lanes columns.
+//   t = start (or +0);  t = fma(a[k], b[k], t) for k in order;  t = joined[i] + t in order;  to = t
+template <typename T>
+struct PanelTile {
+  const T* a;  // (K, panel_rows)
+  const T* b;  // (K, 2 lanes)
+  index_t K;
+  const T* start;  // or null
+  index_t start_stride;
+  const T* joined[3];  // sums of earlier chains
+  index_t num_joined, joined_stride;
+  T* to;  // may be start
+  index_t to_stride;
+};
+
 template <typename T>
 struct Kernels {
   // c (M, N) = or += a b, each element one chain over k in order. a (i, k) is a[i * a_row + k *
@@ -52,6 +67,18 @@ struct Kernels {
                    index_t K,
                    bool accumulate);
 
+  void (*multiply_panels)(const PanelTile<T>& tile);
+  // to (K, width) = the n <= width vectors of K elements at from + j from_j + k from_k, the columns
+  // past n zero. May write up to a vector past the end of `to`.
+  void (*pack_panel)(T* to,
+                     index_t width,
+                     const T* from,
+                     index_t from_j,
+                     index_t from_k,
+                     index_t n,
+                     index_t K);
+  index_t panel_rows;
+
   // rounds x 12 multiply-adds of `lanes` elements in registers: what peak_gflops() times.
   T (*multiply_add_rounds)(index_t rounds);
   index_t lanes;
@@ -64,6 +91,10 @@ struct Kernels {
   void (*tanh_backward)(T* dx, const T* dy, const T* y, index_t n);
   void (*add_to_sums)(double* sums, const T* x, index_t n);  // sums += x
   double (*sum_of_squares)(const T* x, index_t n);
+  T (*largest_magnitude)(const T* x, index_t n);  // 0 for n = 0
+  // bins[b] += each square's part that is a multiple of unit b and no more than half a unit b from
+  // what is left of it; rounders[b] = 1.5 * 2^52 units.
+  void (*squares_in_bins)(double* bins, const T* x, index_t n, const double* rounders);
   bool (*all_finite)(const T* x, index_t n);
 
   // One row of C columns; bias may be null.
@@ -82,6 +113,8 @@ struct Kernels {
                               T mean,
                               T rstd,
                               index_t C);
+  // sums += dy (x - mean) rstd
+  void (*add_normed)(T* sums, const T* dy, const T* x, T mean, T rstd, index_t n);
   void (*add_to_weight_sums)(double* sums, const T* dy, const T* x, T mean, T rstd, index_t n);
 
   // y = residual + mask(x) factor; residual may be null.

@@ -14,6 +14,51 @@ inline double multiply_add(double a, double b, double c) { return __builtin_fma(
 inline __m512 multiply_add(__m512 a, __m512 b, __m512 c) { return _mm512_fmadd_ps(a, b, c); }
 inline __m512d multiply_add(__m512d a, __m512d b, __m512d c) { return _mm512_fmadd_pd(a, b, c); }
 
+// to[k to_row + j] = from[j from_row + k], k, j < 16, j past `rows` zero: four rounds that swap
+// blocks of 8, 4, 2 and 1 columns between rows as far apart.
+template <int distance>
+__attribute__((always_inline)) inline void swap_blocks(__m512* row) {
+  const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __m512i by = _mm512_set1_epi32(distance), other = _mm512_set1_epi32(16);
+  const __mmask16 odd = _mm512_test_epi32_mask(lane, by);
+  const __m512i low = _mm512_mask_add_epi32(lane, odd, _mm512_sub_epi32(lane, by), other);
+  const __m512i high = _mm512_mask_add_epi32(_mm512_add_epi32(lane, by), odd, lane, other);
+#pragma GCC unroll 16
+  for (int r = 0; r < 16; ++r) {
+    if ((r & distance) != 0) continue;
+    const __m512 a = row[r], b = row[r + distance];
+    row[r] = _mm512_permutex2var_ps(a, low, b);
+    row[r + distance] = _mm512_permutex2var_ps(a, high, b);
+  }
+}
+
+inline void transpose(float* to,
+                      index_t to_row,
+                      const float* from,
+                      index_t from_row,
+                      index_t rows) {
+  __m512 row[16];
+#pragma GCC unroll 16
+  for (int r = 0; r < 16; ++r) {
+    row[r] = r < rows ? _mm512_loadu_ps(from + r * from_row) : _mm512_setzero_ps();
+  }
+  swap_blocks<8>(row);
+  swap_blocks<4>(row);
+  swap_blocks<2>(row);
+  swap_blocks<1>(row);
+#pragma GCC unroll 16
+  for (int r = 0; r < 16; ++r) _mm512_storeu_ps(to + r * to_row, row[r]);
+}
+inline void transpose(double* to,
+                      index_t to_row,
+                      const double* from,
+                      index_t from_row,
+                      index_t rows) {
+  for (index_t k = 0; k < 8; ++k) {
+    for (index_t j = 0; j < 8; ++j) to[k * to_row + j] = j < rows ? from[j * from_row + k] : 0;
+  }
+}
+
 }  // namespace
 }  // namespace lockstep::cpu::avx512
 

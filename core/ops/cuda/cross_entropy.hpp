@@ -13,7 +13,7 @@ void cross_entropy_statistics(Tensor& statistics,
                               const Tensor& targets,
                               const Tensor& largest,
                               VocabularySlice slice);
-double cross_entropy_loss(const Tensor& largest, const Tensor& statistics, const Tensor& targets);
+ExactSum cross_entropy_loss(const Tensor& largest, const Tensor& statistics, const Tensor& targets);
 void cross_entropy_backward(Tensor& logits,
                             const Tensor& targets,
                             const Tensor& largest,

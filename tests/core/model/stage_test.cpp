@@ -210,12 +210,19 @@ TEST(Stage, LogitsGiveTheLoss) {
       const auto target = static_cast<index_t>(value_at(batch.target_ids, i));
       sum += std::log(exponentials) - value_at(logits, i * config.vocab_size + target);
     }
-    EXPECT_NEAR(model.terms()[0].sum, sum, test::tolerance(DType::f64, logits.count()) * sum);
+    EXPECT_NEAR(model.terms()[0].sum.value(), sum,
+                test::tolerance(DType::f64, logits.count()) * sum);
   }
 }
 
 TEST(Stage, BorderIsTheActivation) {
-  const auto border = Stage::border(tiny_gpt(), 3, T, DType::f32);
+  const ModelConfig config = tiny_gpt();
+  const ParameterTable table(config);
+  ParameterStore store(table, {0, 2}, 0, 1, DType::f32, {});
+  LocalGroup one;
+  const Stage stage(config, {0, 2}, store, {one, one});
+
+  const auto border = stage.border(3, T);
 
   ASSERT_EQ(border.size(), 1u);
   EXPECT_EQ(border[0].shape, (Shape{3 * T, 6}));

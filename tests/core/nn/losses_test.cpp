@@ -21,7 +21,7 @@ struct LossParts {
   Parameter weight = random_parameter({V_padded, C}, 1), bias = random_parameter({V_padded}, 2);
   Tensor x = random_tensor({n, C}, DType::f64, 3);
   Tensor targets = Tensor::from<std::int32_t>({6, 0, -1, 3, 3}, {n});
-  std::vector<LossTerm> terms{{"lm", 1, 0, 8, 0}, {"other", 0.5, 0, 4, 0}};
+  std::vector<LossTerm> terms{{"lm", 1, {}, 8, 0}, {"other", 0.5, {}, 4, 0}};
   Context context = test::make_context(1, n);
 
   LossParts() { context.terms = &terms; }
@@ -33,9 +33,9 @@ struct LossParts {
 // The term's part of the total times count_0: what gradients are the derivative of.
 double scaled_loss(const VocabularyLoss& loss, LossParts& parts) {
   VocabularyLoss::Saved dropped;
-  parts.terms[1].sum = 0;
+  parts.terms[1].sum = {};
   loss.forward(parts.x, parts.targets, dropped, parts.context);
-  return 0.5 * parts.terms[1].sum * 8 / 4;
+  return 0.5 * parts.terms[1].sum.value() * 8 / 4;
 }
 
 TEST(VocabularyLoss, OfEqualLogitsIsLogV) {
@@ -45,7 +45,7 @@ TEST(VocabularyLoss, OfEqualLogitsIsLogV) {
 
   scaled_loss(parts.loss(n), parts);
 
-  EXPECT_NEAR(parts.terms[1].sum, 4 * std::log(7.0), test::tolerance(DType::f64, n * V));
+  EXPECT_NEAR(parts.terms[1].sum.value(), 4 * std::log(7.0), test::tolerance(DType::f64, n * V));
 }
 
 TEST(VocabularyLoss, GradientsAgreeWithDifferencesInOneAndInManyChunks) {
@@ -81,7 +81,7 @@ TEST(VocabularyLoss, PaddedColumnsTakeNoPart) {
 
   expect_equal(parts.weight.gradient.range(V, V_padded - V),
                Tensor::zeros({V_padded - V, C}, DType::f64));
-  EXPECT_EQ(loss.logits(parts.x).shape(), (Shape{n, V}));
+  EXPECT_EQ(loss.logits(parts.x, {}).shape(), (Shape{n, V}));
 }
 
 TEST(VocabularyLoss, WithoutRowsAddsNothing) {
@@ -94,7 +94,7 @@ TEST(VocabularyLoss, WithoutRowsAddsNothing) {
   const Tensor dx = loss.backward_input(saved, parts.context);
   loss.backward_weight(saved, parts.context);
 
-  EXPECT_EQ(parts.terms[1].sum, 0);
+  EXPECT_EQ(parts.terms[1].sum.value(), 0);
   EXPECT_EQ(dx.count(), 0);
   expect_equal(parts.weight.gradient, Tensor::zeros({V_padded, C}, DType::f64));
 }
@@ -109,7 +109,7 @@ TEST(VocabularyLoss, RecomputingAddsNoTerm) {
 TEST(VocabularyLoss, CountsCorrectRowsInEvaluationOnly) {
   LossParts parts;
   const VocabularyLoss loss = parts.loss(2);
-  const Tensor logits = loss.logits(parts.x);
+  const Tensor logits = loss.logits(parts.x, {});
   std::int64_t correct = 0;
   for (index_t i = 0; i < n; ++i) {
     index_t best = 0;

@@ -57,27 +57,33 @@ void reduce_into(Tensor& into, const Tensor& x, Reduce reduce) {
   }
 }
 
-// The reduction over ranks 0 .. size-1, in this order.
-Tensor reduced_locally(int size, index_t n, DType dtype, Reduce reduce) {
-  Tensor sum = values_of(0, n, dtype);
-  for (int rank = 1; rank < size; ++rank) {
-    const Tensor x = values_of(rank, n, dtype);
-    switch (dtype) {
-      case DType::f32:
-        reduce_into<float>(sum, x, reduce);
-        break;
-      case DType::f64:
-        reduce_into<double>(sum, x, reduce);
-        break;
-      case DType::i32:
-        reduce_into<std::int32_t>(sum, x, reduce);
-        break;
-      default:
-        reduce_into<std::int64_t>(sum, x, reduce);
-        break;
-    }
+// The reduction over ranks [first, first + count) in a tree: pairs of neighbours, then pairs of
+// pairs.
+Tensor reduced_locally(int first, int count, index_t n, DType dtype, Reduce reduce) {
+  if (count == 1) return values_of(first, n, dtype);
+  int left = 1;
+  while (2 * left < count) left *= 2;
+  Tensor sum = reduced_locally(first, left, n, dtype, reduce);
+  const Tensor x = reduced_locally(first + left, count - left, n, dtype, reduce);
+  switch (dtype) {
+    case DType::f32:
+      reduce_into<float>(sum, x, reduce);
+      break;
+    case DType::f64:
+      reduce_into<double>(sum, x, reduce);
+      break;
+    case DType::i32:
+      reduce_into<std::int32_t>(sum, x, reduce);
+      break;
+    default:
+      reduce_into<std::int64_t>(sum, x, reduce);
+      break;
   }
   return sum;
+}
+
+Tensor reduced_locally(int size, index_t n, DType dtype, Reduce reduce) {
+  return reduced_locally(0, size, n, dtype, reduce);
 }
 
 bool same_bits(const Tensor& x, const Tensor& y) {
