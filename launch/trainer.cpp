@@ -3,6 +3,7 @@
 #include <chrono>
 #include <utility>
 
+#include "core/ops/elementwise.hpp"
 #include "core/optim/clip.hpp"
 #include "parallel/pipeline/schedules.hpp"
 
@@ -105,7 +106,8 @@ StepResult Trainer::compute_gradients(const StepBatch& batch,
                                       std::int64_t step,
                                       std::vector<LossTerm> terms) {
   StepResult result;
-  store_.gradients().fill_zero();
+  Tensor gradients = store_.gradients();
+  fill(gradients, 0);  // on all threads
   const PassSeconds passes = runner_.run(on_device(batch), context(step, terms, true));
   result.forward_seconds = passes.forward;
   result.backward_seconds = passes.backward;

@@ -16,9 +16,15 @@ Linear::Linear(Parameter weight, Parameter bias, Split split, Group& tp, const c
 Tensor Linear::forward(const Tensor& x, Saved& saved, const Context&) const {
   saved.x = x;
   Tensor y = Tensor::empty({x.rows(), weight_.value.rows()}, x.dtype(), x.device());
-  gemm(y, x, Transpose::no, weight_.value, Transpose::yes);
-  if (split_ == Split::input) tp_->all_reduce(y, Reduce::sum, what_);
-  if (bias_.defined()) add_bias(y, bias_.value);
+  // A sum over tp comes before the bias: each rank holds a part of x W^T but all of b.
+  const bool bias_last = split_ == Split::input;
+  if (bias_.defined() && !bias_last) {
+    gemm_bias(y, x, Transpose::no, weight_.value, Transpose::yes, bias_.value);
+  } else {
+    gemm(y, x, Transpose::no, weight_.value, Transpose::yes);
+  }
+  if (bias_last) tp_->all_reduce(y, Reduce::sum, what_);
+  if (bias_.defined() && bias_last) add_bias(y, bias_.value);
   return y;
 }
 

@@ -78,8 +78,11 @@ VocabularyLoss::VocabularyLoss(Parameter weight,
 
 Tensor VocabularyLoss::local_logits(const Tensor& x) const {
   Tensor logits = Tensor::empty({x.rows(), weight_.value.rows()}, x.dtype(), x.device());
-  gemm(logits, x, Transpose::no, weight_.value, Transpose::yes);
-  if (bias_.defined()) add_bias(logits, bias_.value);
+  if (bias_.defined()) {
+    gemm_bias(logits, x, Transpose::no, weight_.value, Transpose::yes, bias_.value);
+  } else {
+    gemm(logits, x, Transpose::no, weight_.value, Transpose::yes);
+  }
   return logits;
 }
 
