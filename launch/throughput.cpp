@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <vector>
 
 #include <omp.h>
 
@@ -13,10 +14,32 @@
 namespace lockstep {
 namespace {
 
-int usable_cores() {
+// The cores this process may run on, ascending.
+std::vector<int> usable_cores() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  return sched_getaffinity(0, sizeof(set), &set) == 0 ? std::max(1, CPU_COUNT(&set)) : 1;
+  std::vector<int> cores;
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return {0};
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (CPU_ISSET(core, &set)) cores.push_back(core);
+  }
+  return cores;
+}
+
+// Gives each worker of the team a core of its own. The first thread keeps them all: those it starts
+// (loading, saving) inherit its cores, and it settles where no worker is. Ranks that share cores
+// take them in turn; a machine with fewer cores than threads is left to its scheduler, and so is a
+// user who sets OMP_PROC_BIND.
+void pin_workers(int threads, const std::vector<int>& cores, int first) {
+  if (std::getenv("OMP_PROC_BIND") != nullptr) return;
+  if (first + threads > static_cast<int>(cores.size())) return;
+#pragma omp parallel num_threads(threads)
+  if (omp_get_thread_num() > 0) {
+    cpu_set_t own;
+    CPU_ZERO(&own);
+    CPU_SET(cores[static_cast<std::size_t>(first + omp_get_thread_num())], &own);
+    sched_setaffinity(0, sizeof(own), &own);
+  }
 }
 
 double sum_over_ranks(const Environment& environment, double value) {
@@ -28,14 +51,16 @@ double sum_over_ranks(const Environment& environment, double value) {
 }  // namespace
 
 int set_threads(const Environment& environment, int threads) {
-  if (threads == 0 && std::getenv("OMP_NUM_THREADS") != nullptr) return omp_get_max_threads();
-  if (threads == 0) {
-    const auto online = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
-    // A rank that the launcher bound has its cores for itself; unbound ranks share the node.
-    threads =
-        usable_cores() < online ? usable_cores() : std::max(1, online / environment.local_size());
-  }
+  const std::vector<int> cores = usable_cores();
+  const auto online = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+  const auto usable = static_cast<int>(cores.size());
+  // A rank that the launcher bound has its cores for itself; unbound ranks share the node.
+  const bool bound = usable < online;
+  if (threads == 0 && std::getenv("OMP_NUM_THREADS") != nullptr) threads = omp_get_max_threads();
+  if (threads == 0) threads = bound ? usable : std::max(1, online / environment.local_size());
   omp_set_num_threads(threads);
+  const bool fits = bound || threads * environment.local_size() <= usable;
+  if (fits) pin_workers(threads, cores, bound ? 0 : threads * environment.local_rank());
   return threads;
 }
 

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <utility>
 
+#include "core/ops/elementwise.hpp"
 #include "core/optim/clip.hpp"
 #include "parallel/pipeline/schedules.hpp"
 
@@ -123,7 +124,8 @@ StepResult Trainer::compute_gradients(const StepBatch& batch,
                                       std::int64_t step,
                                       std::vector<LossTerm> terms) {
   StepResult result;
-  store_.gradients_by_use().fill_zero();
+  Tensor gradients = store_.gradients_by_use();
+  fill(gradients, 0);  // on all threads
   PipelineRunner::WeightsDone join;
   if (!shard_trees_.empty()) {
     join = [this](std::size_t stage, int m) { shard_trees_[stage].microbatch_done(m); };

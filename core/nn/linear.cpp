@@ -60,14 +60,18 @@ Tensor Linear::forward(const Tensor& x, Saved& saved, const Context& context) co
   saved.x = x;
   const Tensor read = gathers(Split::output) ? gather_shards(x, *tp_, what_) : x;
   Tensor y = Tensor::empty({read.rows(), weight_.value.rows()}, x.dtype(), x.device());
+  // A sum over tp comes before the bias: each rank holds a part of x W^T but all of b.
+  const bool bias_at_once = bias_.defined() && split_ != Split::input && !context.sums.fixed;
   if (context.sums.fixed) {
     gemm_fixed(y, read, Transpose::no, weight_.value, Transpose::yes,
                order_of(Split::input, read.columns(), 1, context));
+  } else if (bias_at_once) {
+    gemm_bias(y, read, Transpose::no, weight_.value, Transpose::yes, bias_.value);
   } else {
     gemm(y, read, Transpose::no, weight_.value, Transpose::yes);
   }
   if (split_ == Split::input) y = summed(y);
-  if (bias_.defined()) add_bias(y, bias_.value);
+  if (bias_.defined() && !bias_at_once) add_bias(y, bias_.value);
   return y;
 }
 

@@ -84,10 +84,12 @@ Tensor VocabularyLoss::local_logits(const Tensor& x, const Summation& sums) cons
   if (sums.fixed) {
     gemm_fixed(logits, x, Transpose::no, weight_.value, Transpose::yes,
                SumOrder::chain(x.columns()));
+    if (bias_.defined()) add_bias(logits, bias_.value);
+  } else if (bias_.defined()) {
+    gemm_bias(logits, x, Transpose::no, weight_.value, Transpose::yes, bias_.value);
   } else {
     gemm(logits, x, Transpose::no, weight_.value, Transpose::yes);
   }
-  if (bias_.defined()) add_bias(logits, bias_.value);
   return logits;
 }
 

@@ -1,6 +1,7 @@
 // c = op(a) op(b), or c += op(a) op(b).   op(a) (M, K)  op(b) (K, N)  c (M, N); op is the identity
-// or the transpose. f32 through oneDNN (dnnl_sgemm), f64 by a blocked loop of our own. Rows of a,
-// b, c may be strided. Any size may be 0 (K = 0: c = 0, or unchanged when accumulating).
+// or the transpose. Rows of a, b, c may be strided. Any size may be 0 (K = 0: c = 0, or unchanged
+// when accumulating). On the CPU an element's sum depends on K alone: not on M, N, threads or
+// strides.
 #pragma once
 
 #include "core/ops/sum_order.hpp"
@@ -28,6 +29,14 @@ void gemm_fixed(Tensor& c,
                 Transpose transpose_b,
                 const SumOrder& order,
                 Accumulate accumulate = Accumulate::no);
+
+// c = op(a) op(b) + bias in each row.   bias (N)
+void gemm_bias(Tensor& c,
+               const Tensor& a,
+               Transpose transpose_a,
+               const Tensor& b,
+               Transpose transpose_b,
+               const Tensor& bias);
 
 // The plain triple loop, sums in double: the tests' reference.
 void gemm_reference(Tensor& c,

@@ -9,7 +9,6 @@
 namespace lockstep::cpu {
 namespace {
 
-constexpr index_t column_block = 64;  // doubles of running column sums per piece
 constexpr index_t square_block =
     4096;  // elements per partial sum of squares: canonical, see core/ops/elementwise.hpp
 
@@ -51,8 +50,8 @@ void add_column_sums(Tensor& dbias, const Tensor& dy) {
   with_type(dy.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const auto& kernel = kernels<T>();
-    for_blocks(dy.columns(), column_block, dy.rows(), [&](index_t first, index_t n) {
-      double sums[column_block] = {};
+    for_column_blocks(dy.columns(), dy.rows(), [&](index_t first, index_t n) {
+      double sums[most_columns] = {};
       for (index_t row = 0; row < dy.rows(); ++row) {
         kernel.add_to_sums(sums, row_of<T>(dy, row) + first, n);
       }
@@ -110,7 +109,7 @@ void add_rows(Tensor& dx, const Tensor& dy, const Tensor& rows) {
     using T = decltype(zero);
     const auto& kernel = kernels<T>();
     // Threads take columns, not rows: a row may be named more than once.
-    for_blocks(dy.columns(), column_block, dy.rows(), [&](index_t first, index_t n) {
+    for_column_blocks(dy.columns(), dy.rows(), [&](index_t first, index_t n) {
       for (index_t i = 0; i < dy.rows(); ++i) {
         assert(to[i] >= 0 && to[i] < dx.rows());
         T* target = row_of<T>(dx, to[i]) + first;

@@ -34,12 +34,11 @@ void embedding_forward(Tensor& y,
 
 // Threads take blocks of columns: ids repeat, and each table row adds its tokens in order.
 void embedding_backward(Tensor& dtable, const Tensor& dy, const Tensor& ids, index_t first_row) {
-  constexpr index_t block = 64;
   const std::int32_t* id = ids.data<std::int32_t>();
   with_type(dy.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const auto& kernel = kernels<T>();
-    for_blocks(dy.columns(), block, dy.rows(), [&](index_t first, index_t n) {
+    for_column_blocks(dy.columns(), dy.rows(), [&](index_t first, index_t n) {
       for (index_t i = 0; i < dy.rows(); ++i) {
         const index_t row = id[i] - first_row;
         if (row < 0 || row >= dtable.rows()) continue;

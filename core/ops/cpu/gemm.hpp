@@ -4,12 +4,14 @@
 
 namespace lockstep::cpu {
 
+// bias (N) may be undefined; not together with Accumulate::yes.
 void gemm(Tensor& c,
           const Tensor& a,
           Transpose transpose_a,
           const Tensor& b,
           Transpose transpose_b,
-          Accumulate accumulate);
+          Accumulate accumulate,
+          const Tensor& bias = {});
 void gemm_fixed(Tensor& c,
                 const Tensor& a,
                 Transpose transpose_a,

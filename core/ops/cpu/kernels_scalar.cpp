@@ -1,20 +1,40 @@
 // The kernels for every x86-64: SSE2. It has no fused multiply-add, so floats get one in doubles.
+#include <emmintrin.h>
+
 #include "core/ops/cpu/kernels.hpp"
 
 #define LOCKSTEP_INSTRUCTION_SET scalar
-#define LOCKSTEP_VECTOR_BYTES 16
 
 namespace lockstep::cpu::scalar {
 namespace {
 
-typedef float Floats __attribute__((vector_size(16)));
-typedef double Doubles __attribute__((vector_size(16)));
+constexpr int tile_vectors = 2;
+constexpr bool multiplies_from_memory = false;
+template <typename T>
+constexpr index_t transposed_block = 1;  // element by element
+
+template <typename T>
+struct Vector;
+template <>
+struct Vector<float> {
+  using type = __m128;
+};
+template <>
+struct Vector<double> {
+  using type = __m128d;
+};
+
+inline __m128 load_vector(const float* from) { return _mm_loadu_ps(from); }
+inline __m128d load_vector(const double* from) { return _mm_loadu_pd(from); }
+inline void store_vector(float* to, const __m128& vector) { _mm_storeu_ps(to, vector); }
+inline void store_vector(double* to, const __m128d& vector) { _mm_storeu_pd(to, vector); }
+
 typedef double WideDoubles __attribute__((vector_size(32)));
 typedef long long WideIntegers __attribute__((vector_size(32)));
 
 // fma(a, b, c) of floats: a b is exact in double; the sum's rounding error shows whether it is, and
 // a sum that is not is made odd (Boldo & Melquiond 2008), so that rounding again to float is right.
-inline Floats multiply_add(Floats a, Floats b, Floats c) {
+inline __m128 multiply_add(__m128 a, __m128 b, __m128 c) {
   const WideDoubles product =
       __builtin_convertvector(a, WideDoubles) * __builtin_convertvector(b, WideDoubles);
   const WideDoubles term = __builtin_convertvector(c, WideDoubles);
@@ -29,15 +49,28 @@ inline Floats multiply_add(Floats a, Floats b, Floats c) {
   bits += inexact & even & (2 * (outward & 1) - 1);
   WideDoubles odd;
   __builtin_memcpy(&odd, &bits, sizeof odd);
-  return __builtin_convertvector(odd, Floats);
+  return __builtin_convertvector(odd, __m128);
 }
 inline float multiply_add(float a, float b, float c) {
-  return multiply_add(Floats{a}, Floats{b}, Floats{c})[0];
+  return multiply_add(__m128{a}, __m128{b}, __m128{c})[0];
 }
 
 inline double multiply_add(double a, double b, double c) { return __builtin_fma(a, b, c); }
-inline Doubles multiply_add(Doubles a, Doubles b, Doubles c) {
-  return Doubles{multiply_add(a[0], b[0], c[0]), multiply_add(a[1], b[1], c[1])};
+inline __m128d multiply_add(__m128d a, __m128d b, __m128d c) {
+  return __m128d{multiply_add(a[0], b[0], c[0]), multiply_add(a[1], b[1], c[1])};
+}
+
+inline void broadcast(__m128& to, const float* from) { to = _mm_set1_ps(*from); }
+inline void broadcast(__m128d& to, const double* from) { to = _mm_set1_pd(*from); }
+template <typename V>
+inline void add_multiplied(V& sum, const V& a, const V& b) {
+  sum = multiply_add(a, b, sum);
+}
+inline void add_multiplied(__m128& sum, const float* a, const __m128& b) {
+  sum = multiply_add(_mm_set1_ps(*a), b, sum);
+}
+inline void add_multiplied(__m128d& sum, const double* a, const __m128d& b) {
+  sum = multiply_add(_mm_set1_pd(*a), b, sum);
 }
 
 // to[k to_row + j] = from[j from_row + k] for one vector's lanes of k and j, j past `rows` zero.

@@ -50,12 +50,11 @@ void layer_norm_backward_weight(Tensor& dweight,
                                 const Tensor& x,
                                 const Tensor& mean,
                                 const Tensor& rstd) {
-  constexpr index_t block = 64;
   with_type(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const auto& kernel = kernels<T>();
-    for_blocks(x.columns(), block, x.rows(), [&](index_t first, index_t n) {
-      double weight_sums[block] = {}, bias_sums[block] = {};
+    for_column_blocks(x.columns(), x.rows(), [&](index_t first, index_t n) {
+      double weight_sums[most_columns] = {}, bias_sums[most_columns] = {};
       for (index_t i = 0; i < x.rows(); ++i) {
         const T* dy_row = dy.data<T>() + i * dy.row_stride() + first;
         const T* x_row = x.data<T>() + i * x.row_stride() + first;

@@ -4,6 +4,8 @@
 
 #include <cassert>
 
+#include <omp.h>
+
 #include "core/tensor.hpp"
 
 namespace lockstep::cpu {
@@ -35,6 +37,17 @@ void for_blocks(index_t n, index_t block, index_t work, F&& f) {
     const index_t first = i * block;
     f(first, n - first < block ? n - first : block);
   });
+}
+
+// Running sums of columns: f(first, count) over [0, C), count <= most_columns, one block per thread
+// when that is not too wide, because long pieces of rows stream from memory better.
+constexpr index_t most_columns = 512;
+template <typename F>
+void for_column_blocks(index_t C, index_t rows, F&& f) {
+  constexpr index_t unit = 64;
+  const index_t threads = omp_get_max_threads();
+  const index_t share = ((C + threads - 1) / threads + unit - 1) / unit * unit;
+  for_blocks(C, share < most_columns ? share : most_columns, rows, f);
 }
 
 // Elementwise over rows that may be strided: f(row, first column, count), in blocks of columns when

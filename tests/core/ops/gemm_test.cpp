@@ -68,6 +68,40 @@ TEST(Gemm, MatchesTheReferenceAcrossPieces) {
   expect_matches_reference(3, 1600, 5, 0);
 }
 
+// Sizes beyond a block of each kind: several of K, of N, and a last tile of each that is not whole.
+TEST(Gemm, MatchesTheReferenceAcrossBlocks) {
+  expect_matches_reference(31, 450, 600, 3);
+  expect_matches_reference(7, 70, 3300, 0);
+}
+
+TEST(Gemm, AddsABiasToEachRow) {
+  for (const DType dtype : dtypes) {
+    for (const index_t K : {0, 7, 300}) {
+      const Tensor a = random_tensor({11, K}, dtype, 1), b = random_tensor({70, K}, dtype, 2),
+                   bias = random_tensor({70}, dtype, 3);
+      Tensor c = random_tensor({11, 70}, dtype, 4), expected = c.clone();
+
+      gemm_bias(c, a, Transpose::no, b, Transpose::yes, bias);
+      gemm_reference(expected, a, Transpose::no, b, Transpose::yes);
+      add_bias(expected, bias);
+
+      EXPECT_LE(relative_error(c, expected), tolerance(dtype, K + 1));
+    }
+  }
+}
+
+TEST(Gemm, RowsDoNotDependOnTheirNeighbours) {
+  for (const DType dtype : dtypes) {
+    const Tensor a = random_tensor({40, 700}, dtype, 1), b = random_tensor({90, 700}, dtype, 2);
+    Tensor all = Tensor::empty({40, 90}, dtype), some = Tensor::empty({13, 50}, dtype);
+
+    gemm(all, a, Transpose::no, b, Transpose::yes);
+    gemm(some, a.range(9, 13), Transpose::no, b.range(0, 50), Transpose::yes);
+
+    EXPECT_TRUE(test::same_bits(some, all.range(9, 13).column_range(0, 50).clone()));
+  }
+}
+
 TEST(Gemm, OverwritesWhatIsNotANumber) {
   for (const DType dtype : dtypes) {
     const Tensor a = random_tensor({5, 7}, dtype, 1), b = random_tensor({7, 3}, dtype, 2);

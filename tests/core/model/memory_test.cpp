@@ -1,0 +1,72 @@
+// A step's memory is all there after the second step: later ones neither ask the system for more
+// nor touch a page for the first time.
+#include <sys/resource.h>
+
+#include <gtest/gtest.h>
+
+#include "core/optim/adamw.hpp"
+#include "tests/core/model/tiny.hpp"
+
+namespace lockstep {
+namespace {
+
+using test::tiny_batch;
+using test::tiny_bert;
+using test::tiny_gpt;
+using test::TinyModel;
+
+struct Taken {
+  std::size_t allocations;  // that went to the system
+  long faults;              // pages touched for the first time
+
+  bool operator==(const Taken&) const = default;
+};
+
+Taken taken() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return {memory_use(Device{}).num_system, usage.ru_minflt};
+}
+
+// Wide enough that activations, logits and packed operands are beyond what malloc keeps.
+ModelConfig widened(ModelConfig config) {
+  config.heads = 4;
+  config.width = 128;
+  config.head_size = 0;
+  config.ffn_width = 512;
+  config.vocab_size = 1000;
+  config.max_positions = 64;
+  config.resolve(8, 1);
+  return config;
+}
+
+void expect_nothing_new(const ModelConfig& config) {
+  TinyModel model(config, 1);
+  const std::vector<Batch> batches{tiny_batch(config, 4, 64, true),
+                                   tiny_batch(config, 4, 64, true)};
+  Tensor values = model.store().values();
+  const Tensor gradients = model.store().gradients();
+  const index_t count = values.count();
+  AdamW optimizer({0, count}, {{0, count, true}}, values.dtype(), Device{}, {});
+  const auto step = [&](index_t t) {
+    model.train(batches);
+    optimizer.step(values, gradients, t, 1e-3, 1e-3);
+  };
+  step(1);
+  step(2);
+  const Taken before = taken();
+
+  for (index_t t = 3; t <= 6; ++t) step(t);
+
+  const Taken after = taken();
+  EXPECT_EQ(after.allocations, before.allocations);
+  EXPECT_EQ(after.faults, before.faults);
+}
+
+TEST(Memory, IsRecycledFromStepToStep) {
+  expect_nothing_new(widened(tiny_gpt()));
+  expect_nothing_new(widened(tiny_bert()));
+}
+
+}  // namespace
+}  // namespace lockstep
