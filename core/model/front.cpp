@@ -33,6 +33,7 @@ Tensor Front::forward(const Batch& batch, Saved& saved, const Context& context) 
   if (norm_) x = norm_->forward(x, saved.norm, context);
   const DropoutSpec dropout = context.dropout(Site::Op::embedding, dropout_);
   if (dropout.probability > 0) dropout_forward(x, x, Tensor{}, dropout);
+  context.observe({ProbePoint::front, "embedding", false}, x);
   return x;
 }
 

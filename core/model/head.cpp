@@ -19,6 +19,7 @@ void Head::forward(const Batch& batch,
                    Saved& saved,
                    const Context& context) const {
   const Tensor normed = norm_ ? norm_->forward(x, saved.norm, context) : x;
+  context.observe({ProbePoint::head, "head norm", false}, normed);
   lm_.forward(batch, normed, saved.lm, context);
   if (nsp_) nsp_->forward(batch, normed, saved.nsp, context);
 }
@@ -28,6 +29,7 @@ Tensor Head::backward_input(const Batch& batch, Saved& saved, const Context& con
   Tensor dx = Tensor::zeros({batch.B * batch.T, width_}, dtype_, device_);
   lm_.backward_input(dx, saved.lm, context);
   if (nsp_) nsp_->backward_input(dx, saved.nsp, context);
+  context.observe({ProbePoint::head, "head", true}, dx);
   return norm_ ? norm_->backward_input(dx, saved.norm, context) : dx;
 }
 
