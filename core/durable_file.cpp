@@ -68,7 +68,12 @@ void rename_durably(const std::string& from, const std::string& to) {
 }
 
 void write_file_durably(const std::string& path, const std::string& content) {
-  const std::string temporary = path + ".tmp";
+  write_file_durably(path, content, path + ".tmp");
+}
+
+void write_file_durably(const std::string& path,
+                        const std::string& content,
+                        const std::string& temporary) {
   const int file = open_path(temporary, O_WRONLY | O_CREAT | O_TRUNC);
   if (file < 0) fail("cannot create ", temporary, ": ", std::strerror(errno));
   int error = write_all(file, content);
