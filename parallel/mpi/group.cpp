@@ -49,6 +49,7 @@ MpiGroup::MpiGroup(Communicator communicator,
       traffic_(&traffic),
       rank_(peers_.rank()),
       size_(peers_.size()),
+      world_ranks_(peers_.world_ranks()),
       highest_tag_(highest_tag(peers_.handle())) {}
 
 void MpiGroup::count_collective(const char* what,
@@ -65,10 +66,23 @@ TagRange MpiGroup::take_tags(index_t count) {
   return tags;
 }
 
-Pending MpiGroup::start_exchange(Tensor flat, const ExchangeSpec& spec) {
+OperationNote MpiGroup::note(const char* operation, const char* what, const Tensor& x, int peer) {
+  OperationNote note;
+  note.operation = operation;
+  note.axis = &axis_;
+  note.what = what;
+  note.peer = peer < 0 ? -1 : world_ranks_[static_cast<std::size_t>(peer)];
+  note.bytes = x.defined() ? static_cast<index_t>(x.bytes()) : 0;
+  note.sequence = started_++;
+  return note;
+}
+
+Pending MpiGroup::start_exchange(Tensor flat, const ExchangeSpec& spec, const OperationNote& note) {
   const TagRange tags = take_tags(2 * spec.rounds.count());
-  return progress_->start(std::make_unique<Exchange>(
-      collectives_.handle(), rank_, size_, std::move(flat), spec, tags, limits_.message_elements));
+  return progress_->start(
+      std::make_unique<Exchange>(collectives_.handle(), rank_, size_, std::move(flat), spec, tags,
+                                 limits_.message_elements),
+      note);
 }
 
 Pending MpiGroup::start_all_reduce(Tensor x, Reduce reduce, const char* what) {
@@ -78,7 +92,7 @@ Pending MpiGroup::start_all_reduce(Tensor x, Reduce reduce, const char* what) {
   const bool one_trip = n * item_bytes <= limits_.one_trip_bytes;
   const Rounds rounds(one_trip ? Rounds::Cut::shared : Rounds::Cut::range, n, size_,
                       limits_.bucket_bytes / item_bytes);
-  return start_exchange(flatten(x, what), {rounds, reduce, !one_trip});
+  return start_exchange(flatten(x, what), {rounds, reduce, !one_trip}, note("all_reduce", what, x));
 }
 
 Pending MpiGroup::start_reduce_scatter(Tensor x, const char* what) {
@@ -86,14 +100,16 @@ Pending MpiGroup::start_reduce_scatter(Tensor x, const char* what) {
   if (x.dtype() == DType::u8) fail(what, ": uint8 elements have no sum over ranks");
   count_collective(what, "reduce_scatter", (size_ - 1) * n, x.dtype());
   const Rounds rounds(Rounds::Cut::spans, n, size_, limits_.bucket_bytes / item_bytes);
-  return start_exchange(flatten(x, what), {rounds, Reduce::sum, false});
+  return start_exchange(flatten(x, what), {rounds, Reduce::sum, false},
+                        note("reduce_scatter", what, x));
 }
 
 Pending MpiGroup::start_all_gather(Tensor x, const char* what) {
   const index_t n = x.count();
   count_collective(what, "all_gather", (size_ - 1) * n, x.dtype());
   const Rounds rounds(Rounds::Cut::spans, n, size_, size_ * limits_.message_elements);
-  return start_exchange(flatten(x, what), {rounds, std::nullopt, true});
+  return start_exchange(flatten(x, what), {rounds, std::nullopt, true},
+                        note("all_gather", what, x));
 }
 
 Pending MpiGroup::start_all_to_all(Tensor to, Tensor from, const char* what) {
@@ -115,7 +131,7 @@ Pending MpiGroup::start_all_to_all(Tensor to, Tensor from, const char* what) {
     const int target = (rank_ + step) % size_;
     posted->transfers.send(posted->second, {target * block, block}, target, tag);
   }
-  return progress_->start(std::move(posted));
+  return progress_->start(std::move(posted), note("all_to_all", what, from));
 }
 
 void MpiGroup::check_peer(int peer, int tag, const char* what) const {
@@ -132,27 +148,27 @@ Pending MpiGroup::start_send(Tensor x, int to, int tag, const char* what) {
   traffic_->count(axis_, what, "send", x.count(), x.dtype());
   auto posted = std::make_unique<Posted>(peers_.handle(), limits_, flatten(x, what));
   posted->transfers.send(posted->first, {0, x.count()}, to, tag);
-  return progress_->start(std::move(posted));
+  return progress_->start(std::move(posted), note("send", what, x, to));
 }
 
 Pending MpiGroup::start_receive(Tensor x, int from, int tag, const char* what) {
   check_peer(from, tag, what);
   auto posted = std::make_unique<Posted>(peers_.handle(), limits_, flatten(x, what));
   posted->transfers.receive(posted->first, {0, x.count()}, from, tag);
-  return progress_->start(std::move(posted));
+  return progress_->start(std::move(posted), note("receive", what, x, from));
 }
 
 void MpiGroup::broadcast(Tensor x, int root, const char* what) {
   count_collective(what, "broadcast", (size_ - 1) * x.count(), x.dtype());
   auto posted = std::make_unique<Posted>(collectives_.handle(), limits_, flatten(x, what));
   posted->transfers.broadcast(posted->first, root);
-  progress_->start(std::move(posted)).wait();
+  progress_->start(std::move(posted), note("broadcast", what, x)).wait();
 }
 
 void MpiGroup::barrier() {
   auto posted = std::make_unique<Posted>(collectives_.handle(), limits_, Tensor{});
   posted->transfers.barrier();
-  progress_->start(std::move(posted)).wait();
+  progress_->start(std::move(posted), note("barrier", "control", {})).wait();
 }
 
 }  // namespace lockstep::mpi

@@ -3,7 +3,9 @@
 // started in the same order by all members.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "core/group.hpp"
 #include "parallel/mpi/communicator.hpp"
@@ -45,7 +47,8 @@ class MpiGroup final : public Group {
   void barrier() override;
 
  private:
-  Pending start_exchange(Tensor flat, const ExchangeSpec& spec);
+  Pending start_exchange(Tensor flat, const ExchangeSpec& spec, const OperationNote& note);
+  OperationNote note(const char* operation, const char* what, const Tensor& x, int peer = -1);
   void count_collective(const char* what, const char* operation, index_t elements, DType dtype);
   void check_peer(int peer, int tag, const char* what) const;
   TagRange take_tags(index_t count);
@@ -56,6 +59,8 @@ class MpiGroup final : public Group {
   Progress* progress_;
   Traffic* traffic_;
   int rank_, size_;
+  std::vector<int> world_ranks_;  // of the members
+  std::uint64_t started_ = 0;
   int highest_tag_;
   index_t next_tag_ = 0;
   Limits limits_;
