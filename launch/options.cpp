@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "core/error.hpp"
+#include "launch/time_limit.hpp"
 
 namespace lockstep {
 namespace {
@@ -141,6 +142,24 @@ void read_data(RunOptions& run) {
   check_batch(values, run.global_batch_size, run.microbatch_size, 1);
 }
 
+void read_durability(RunOptions& run) {
+  const OptionValues& values = run.values;
+  run.save_async = values.text("save") == "async";
+  run.watchdog_seconds = values.real("watchdog-seconds");
+  if (const auto text = values.text_if("time-limit")) {
+    run.time_limit = parse_duration(*text);
+    require(run.time_limit.has_value(), values.typed("time-limit"), " is ", *text,
+            "; it must be seconds above 0, or HH:MM:SS");
+  }
+  const std::string& choice = values.text("on-nonfinite");
+  run.on_nonfinite = choice == "skip"     ? OnNonFinite::skip
+                     : choice == "rewind" ? OnNonFinite::rewind
+                                          : OnNonFinite::stop;
+  for (const std::string& spec : values.list("drill")) {
+    if (spec != "none") run.drills.push_back(parse_drill(spec, values.typed("drill")));
+  }
+}
+
 void read_run(RunOptions& run) {
   const OptionValues& values = run.values;
   run.output = values.text("output");
@@ -172,6 +191,7 @@ RunOptions read_run_options(const std::vector<std::string>& arguments) {
   read_data(run);
   read_optimizer(run);
   read_run(run);
+  read_durability(run);
   check_layout_effects(run.values, run.layout);
   return run;
 }

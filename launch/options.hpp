@@ -13,6 +13,7 @@
 #include "core/model/stage.hpp"
 #include "core/optim/learning_rate.hpp"
 #include "launch/device_choice.hpp"
+#include "launch/drill.hpp"
 #include "launch/option_values.hpp"
 #include "parallel/topology.hpp"
 
@@ -44,6 +45,9 @@ struct NumericsOptions {
   DeviceChoice device = DeviceChoice::automatic;
   int threads = 0;  // 0: OMP_NUM_THREADS, else this rank's share of the cores
 };
+
+// What a loss or gradient that is not finite leads to.
+enum class OnNonFinite { stop, skip, rewind };
 
 struct RunOptions {
   explicit RunOptions(OptionValues given) : values(std::move(given)) {}
@@ -79,6 +83,13 @@ struct RunOptions {
   index_t validation_sequences = 0;  // 0: all
   std::int64_t log_every = 1;
   bool hash_weights = false;
+
+  // Durability.
+  bool save_async = true;
+  double watchdog_seconds = 0;       // 0: none
+  std::optional<double> time_limit;  // seconds
+  OnNonFinite on_nonfinite = OnNonFinite::stop;
+  std::vector<Drill> drills;
 };
 
 struct BenchOptions {

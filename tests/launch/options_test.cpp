@@ -167,13 +167,7 @@ TEST(Options, RefusesWhatIsNotThereYet) {
                                   {"--precision", "bf16"},
                                   {"--trace"},
                                   {"--tensorboard"},
-                                  {"--save", "async"},
-                                  {"--watchdog-seconds", "60"},
-                                  {"--time-limit", "3600"},
-                                  {"--on-nonfinite", "skip"},
-                                  {"--on-nonfinite", "rewind"},
                                   {"--verify-every", "10"},
-                                  {"--drill", "kill:3:1"},
                                   {"--batch-ramp", "8:16"}};
 
   for (const Words& words : all) {
