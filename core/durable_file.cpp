@@ -84,7 +84,12 @@ void write_file_durably(const std::string& path,
     unlink(temporary.c_str());
     fail("cannot write ", path, ": ", std::strerror(error));
   }
-  rename_durably(temporary, path);
+  try {
+    rename_durably(temporary, path);
+  } catch (const Error&) {
+    unlink(temporary.c_str());  // gone where the rename was done and only its sync failed
+    throw;
+  }
 }
 
 std::string read_file(const std::string& path) {

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <filesystem>
 #include <iostream>
+#include <limits>
 #include <unistd.h>
 
 #include "core/durable_file.hpp"
@@ -26,7 +27,9 @@ bool RunDirectory::finished(const Environment& environment, const std::string& r
     require(!error, "cannot make --output ", path_, ": ", error.message());
     require(access(path_.c_str(), W_OK | X_OK) == 0, "cannot write to --output ", path_, ": ",
             std::strerror(errno));
-    if (fs::exists(path_ + "/DONE", error)) done = read_file(path_ + "/DONE");
+    if (!fs::exists(path_ + "/DONE", error)) return;
+    done = read_file(path_ + "/DONE");
+    clean(std::numeric_limits<std::int64_t>::max());  // nobody works here any more
   });
   broadcast_text(environment.world(), done, 0);
   const bool is_done = !done.empty();
@@ -34,15 +37,15 @@ bool RunDirectory::finished(const Environment& environment, const std::string& r
   return is_done;
 }
 
-// Hidden names that carry the number of an older start.
-void RunDirectory::clean() const {
+// What starts up to `newest` left. The calling start has no temporary names yet.
+void RunDirectory::clean(std::int64_t newest) const {
   namespace fs = std::filesystem;
-  clean_leftovers(checkpoints(), number_);
+  clean_leftovers(checkpoints(), newest);
   std::error_code ignored;  // what cannot be listed or removed does no harm
   for (const auto& entry : fs::directory_iterator(path_, ignored)) {
     const std::string name = entry.path().filename().string();
     const std::int64_t number = incarnation_in(name);
-    if (name.front() == '.' && number >= 0 && number < number_)
+    if (name.front() == '.' && number >= 0 && number <= newest)
       fs::remove_all(entry.path(), ignored);
   }
 }
@@ -53,7 +56,7 @@ void RunDirectory::take_over(const Environment& environment) {
     incarnation_ = Incarnation::take(path_);
     word_ = incarnation_.word();
     number_ = incarnation_.number();
-    clean();
+    clean(number_);
   });
   broadcast_text(environment.world(), word_, 0);
   number_ = incarnation_in("." + word_);

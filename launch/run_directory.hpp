@@ -37,7 +37,7 @@ class RunDirectory {
   void write_config(const std::string& ini) const;
 
  private:
-  void clean() const;
+  void clean(std::int64_t newest) const;
 
   std::string path_, word_;
   std::int64_t number_ = 0;

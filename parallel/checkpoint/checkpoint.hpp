@@ -64,7 +64,7 @@ SaveResult save_checkpoint(const Environment& environment,
 // Removes all but the newest `keep` complete checkpoints and those of every keep_every-th step. One
 // rank calls it.
 void prune_checkpoints(const std::string& checkpoints, int keep, std::int64_t keep_every = 0);
-// Removes .tmp-* and .trash-* of killed runs: those of starts before `incarnation`. A directory is
+// Removes .tmp-* and .trash-* of killed runs: those of starts up to `incarnation`. A directory is
 // renamed before it is emptied, so that a run that still lives cannot commit half of it. A
 // checkpoint that was set aside for another of its step, which then did not come, is put back. One
 // rank calls it.

@@ -89,7 +89,7 @@ void clean_leftovers(const std::string& checkpoints, std::int64_t incarnation) {
     }
     const bool temporary = starts_with(name, ".tmp-");
     if (!temporary && !starts_with(name, ".trash-")) continue;
-    if (incarnation_in(name) >= incarnation) continue;
+    if (incarnation_in(name) > incarnation) continue;
     std::string path = checkpoints + "/" + name;
     if (temporary) {
       const std::string trash = checkpoints + "/.trash" + name;

@@ -186,14 +186,14 @@ TEST_F(Checkpoint, PruningKeepsTheStepsOfKeepEvery) {
   EXPECT_EQ(names_in(checkpoints), "step-000000010 step-000000020");
 }
 
-TEST_F(Checkpoint, CleaningTakesLeftoversOfOlderStartsOnly) {
+TEST_F(Checkpoint, CleaningLeavesWhatNewerStartsMade) {
   save(10);
-  for (const char* name : {".tmp-20.i1-a", ".tmp-30.i2-b", ".tmp-40", ".trash-step-000000005"})
+  for (const char* name : {".tmp-20.i2-a", ".tmp-30.i3-b", ".tmp-40", ".trash-step-000000005"})
     fs::create_directories(checkpoints + "/" + name);
 
   clean_leftovers(checkpoints, 2);
 
-  EXPECT_EQ(names_in(checkpoints), ".tmp-30.i2-b step-000000010");
+  EXPECT_EQ(names_in(checkpoints), ".tmp-30.i3-b step-000000010");
 }
 
 TEST_F(Checkpoint, CleaningPutsBackWhatWasSetAside) {
