@@ -68,7 +68,12 @@ void rename_durably(const std::string& from, const std::string& to) {
 }
 
 void write_file_durably(const std::string& path, const std::string& content) {
-  const std::string temporary = path + ".tmp";
+  write_file_durably(path, content, path + ".tmp");
+}
+
+void write_file_durably(const std::string& path,
+                        const std::string& content,
+                        const std::string& temporary) {
   const int file = open_path(temporary, O_WRONLY | O_CREAT | O_TRUNC);
   if (file < 0) fail("cannot create ", temporary, ": ", std::strerror(errno));
   int error = write_all(file, content);
@@ -79,7 +84,12 @@ void write_file_durably(const std::string& path, const std::string& content) {
     unlink(temporary.c_str());
     fail("cannot write ", path, ": ", std::strerror(error));
   }
-  rename_durably(temporary, path);
+  try {
+    rename_durably(temporary, path);
+  } catch (const Error&) {
+    unlink(temporary.c_str());  // gone where the rename was done and only its sync failed
+    throw;
+  }
 }
 
 std::string read_file(const std::string& path) {

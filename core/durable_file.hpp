@@ -6,8 +6,12 @@
 
 namespace lockstep {
 
-// Writes path + ".tmp", fsyncs, renames, fsyncs the directory.
+// Writes `temporary` (default: path + ".tmp"; in the same directory), fsyncs, renames, fsyncs the
+// directory.
 void write_file_durably(const std::string& path, const std::string& content);
+void write_file_durably(const std::string& path,
+                        const std::string& content,
+                        const std::string& temporary);
 void fsync_file(const std::string& path);
 void fsync_directory(const std::string& path);
 void rename_durably(const std::string& from,

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <utility>
 
 #include <hdf5.h>
@@ -31,6 +32,14 @@ class Handle {
   hid_t id_;
   herr_t (*close_)(hid_t);
 };
+
+// HDF5 need not be built for threads, and a checkpoint is written beside the loader: one call at a
+// time.
+std::recursive_mutex& one_at_a_time() {
+  static std::recursive_mutex mutex;
+  return mutex;
+}
+using Lock = std::lock_guard<std::recursive_mutex>;
 
 // Before every first call on a file: no file locks (they fail on some NFS and Lustre mounts) and no
 // error stack on stderr. In a thread-safe HDF5 the latter is a setting of the thread, so it is made
@@ -157,6 +166,7 @@ std::size_t size_of(Type type) {
 }
 
 Writer::Writer(const std::string& path) : path_(path) {
+  const Lock lock(one_at_a_time());
   prepare();
   const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
   H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_LATEST);
@@ -168,12 +178,14 @@ Writer::Writer(const std::string& path) : path_(path) {
 }
 
 Writer::~Writer() {
+  const Lock lock(one_at_a_time());
   if (file_ >= 0) H5Fclose(file_);
 }
 
 std::uint64_t Writer::create(const std::string& name,
                              Type type,
                              const std::vector<index_t>& shape) {
+  const Lock lock(one_at_a_time());
   std::vector<hsize_t> sizes(shape.begin(), shape.end());
   const Handle space(H5Screate_simple(static_cast<int>(sizes.size()), sizes.data(), nullptr),
                      H5Sclose);
@@ -197,6 +209,7 @@ void Writer::write(const std::string& name,
                    index_t first,
                    index_t count,
                    const void* data) {
+  const Lock lock(one_at_a_time());
   Handle dataset(H5Dopen2(file_, name.c_str(), H5P_DEFAULT), H5Dclose);
   if (dataset < 0) fail("cannot open dataset ", name, " in ", path_, ": ", reason());
   const index_t most = (index_t{1} << 30) / static_cast<index_t>(size_of(type));
@@ -220,6 +233,7 @@ std::uint64_t Writer::write_all(const std::string& name,
                                 Type type,
                                 const std::vector<index_t>& shape,
                                 const void* data) {
+  const Lock lock(one_at_a_time());
   const std::uint64_t offset = create(name, type, shape);
   index_t count = 1;
   for (index_t size : shape) count *= size;
@@ -233,6 +247,7 @@ std::uint64_t Writer::write_all(const std::string& name,
 }
 
 void Writer::attribute(const std::string& name, const std::string& value) {
+  const Lock lock(one_at_a_time());
   const Handle type(H5Tcopy(H5T_C_S1), H5Tclose);
   H5Tset_size(type, std::max<std::size_t>(value.size(), 1));
   H5Tset_strpad(type, H5T_STR_NULLPAD);
@@ -247,6 +262,7 @@ void Writer::attribute(const std::string& name, const std::string& value) {
 }
 
 void Writer::attribute(const std::string& name, std::uint64_t value) {
+  const Lock lock(one_at_a_time());
   const Handle space(H5Screate(H5S_SCALAR), H5Sclose);
   const Handle attribute(
       H5Acreate2(file_, name.c_str(), H5T_STD_U64LE, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
@@ -256,6 +272,7 @@ void Writer::attribute(const std::string& name, std::uint64_t value) {
 }
 
 void Writer::close() {
+  const Lock lock(one_at_a_time());
   const bool flushed = H5Fflush(file_, H5F_SCOPE_GLOBAL) >= 0;
   const std::string why = flushed ? "" : reason();
   const bool closed = H5Fclose(file_) >= 0;
@@ -264,16 +281,19 @@ void Writer::close() {
 }
 
 Reader::Reader(const std::string& path) : path_(path) {
+  const Lock lock(one_at_a_time());
   prepare();
   file_ = H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
   require(file_ >= 0, "cannot open ", path, " as HDF5: ", reason());
 }
 
 Reader::~Reader() {
+  const Lock lock(one_at_a_time());
   if (file_ >= 0) H5Fclose(file_);
 }
 
 bool Reader::has(const std::string& name) const {
+  const Lock lock(one_at_a_time());
   // Every group on the way must exist before the last link may be asked for.
   for (std::size_t slash = name.find('/', 1); slash != std::string::npos;
        slash = name.find('/', slash + 1)) {
@@ -283,6 +303,7 @@ bool Reader::has(const std::string& name) const {
 }
 
 Dataset Reader::dataset(const std::string& name) const {
+  const Lock lock(one_at_a_time());
   const Handle dataset(H5Dopen2(file_, name.c_str(), H5P_DEFAULT), H5Dclose);
   require(dataset >= 0, path_, " has no dataset ", name);
   const Handle type(H5Dget_type(dataset), H5Tclose);
@@ -302,6 +323,7 @@ Dataset Reader::dataset(const std::string& name) const {
 }
 
 std::vector<std::string> Reader::names(const std::string& group) const {
+  const Lock lock(one_at_a_time());
   const Handle id(H5Gopen2(file_, group.c_str(), H5P_DEFAULT), H5Gclose);
   require(id >= 0, path_, " has no group ", group);
   std::vector<std::string> names;
@@ -317,6 +339,7 @@ std::vector<std::string> Reader::names(const std::string& group) const {
 
 template <typename T>
 std::vector<T> Reader::read(const std::string& name) const {
+  const Lock lock(one_at_a_time());
   const Dataset about = dataset(name);
   index_t count = 1;
   for (index_t size : about.shape) count *= size;
@@ -338,10 +361,12 @@ template std::vector<std::uint32_t> Reader::read(const std::string&) const;
 template std::vector<std::uint64_t> Reader::read(const std::string&) const;
 
 bool Reader::has_attribute(const std::string& name) const {
+  const Lock lock(one_at_a_time());
   return H5Aexists(file_, name.c_str()) > 0;
 }
 
 std::string Reader::string_attribute(const std::string& name) const {
+  const Lock lock(one_at_a_time());
   const Handle attribute(H5Aopen(file_, name.c_str(), H5P_DEFAULT), H5Aclose);
   require(attribute >= 0, path_, " has no attribute ", name);
   const Handle type(H5Aget_type(attribute), H5Tclose);
@@ -354,6 +379,7 @@ std::string Reader::string_attribute(const std::string& name) const {
 }
 
 double Reader::number_attribute(const std::string& name) const {
+  const Lock lock(one_at_a_time());
   const Handle attribute(H5Aopen(file_, name.c_str(), H5P_DEFAULT), H5Aclose);
   require(attribute >= 0, path_, " has no attribute ", name);
   double value = 0;

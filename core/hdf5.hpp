@@ -1,8 +1,8 @@
 // The few HDF5 calls the project makes: contiguous little-endian datasets and scalar attributes,
 // one writer a file, one session a file (never reopened for writing). libver v18 to latest, no
 // times, so that equal data are equal bytes. Every call that fails throws Error naming the file and
-// the object: `refused` on opening and reading, `failed` on writing. Serial HDF5, one thread at a
-// time.
+// the object: `refused` on opening and reading, `failed` on writing. Serial HDF5; calls
+// from several threads go in one at a time.
 #pragma once
 
 #include <cstdint>

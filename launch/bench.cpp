@@ -117,7 +117,7 @@ int run_bench(const Environment& environment, const BenchOptions& options) {
     }
     environment.world().barrier();
     const auto begin = Clock::now();
-    const StepAgreement agreement = trainer.agree(batch, false, false);
+    const StepAgreement agreement = trainer.agree(batch, {});
     StepResult result = trainer.compute_gradients(batch, step, agreement.terms);
     trainer.apply_gradients(step, 1e-4, result);
     if (step <= warmup_steps) continue;

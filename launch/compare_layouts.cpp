@@ -28,7 +28,7 @@ TrainerConfig on_one_rank(const TrainerConfig& config) {
 }
 
 StepResult train(Trainer& trainer, const StepBatch& batch, std::int64_t step) {
-  const StepAgreement agreement = trainer.agree(batch, false, false);
+  const StepAgreement agreement = trainer.agree(batch, {});
   return trainer.compute_gradients(batch, step, agreement.terms);
 }
 

@@ -4,6 +4,7 @@
 
 #include "core/error.hpp"
 #include "core/model/plan.hpp"
+#include "launch/time_limit.hpp"
 #include "parallel/pipeline/schedule_file.hpp"
 #include "parallel/pipeline/schedules.hpp"
 
@@ -233,6 +234,24 @@ void read_data(RunOptions& run) {
   read_batch_ramp(run);
 }
 
+void read_durability(RunOptions& run) {
+  const OptionValues& values = run.values;
+  run.save_async = values.text("save") == "async";
+  run.watchdog_seconds = values.real("watchdog-seconds");
+  if (const auto text = values.text_if("time-limit")) {
+    run.time_limit = parse_duration(*text);
+    require(run.time_limit.has_value(), values.typed("time-limit"), " is ", *text,
+            "; it must be seconds above 0, or HH:MM:SS");
+  }
+  const std::string& choice = values.text("on-nonfinite");
+  run.on_nonfinite = choice == "skip"     ? OnNonFinite::skip
+                     : choice == "rewind" ? OnNonFinite::rewind
+                                          : OnNonFinite::stop;
+  for (const std::string& spec : values.list("drill")) {
+    if (spec != "none") run.drills.push_back(parse_drill(spec, values.typed("drill")));
+  }
+}
+
 void read_run(RunOptions& run) {
   const OptionValues& values = run.values;
   run.output = values.text("output");
@@ -263,6 +282,7 @@ RunOptions read_run_options_of(Command command, const std::vector<std::string>& 
   read_data(run);
   read_optimizer(run);
   read_run(run);
+  read_durability(run);
   check_layout_effects(run.values, run.layout);
   return run;
 }

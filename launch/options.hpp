@@ -13,6 +13,7 @@
 #include "core/model/stage.hpp"
 #include "core/optim/learning_rate.hpp"
 #include "launch/device_choice.hpp"
+#include "launch/drill.hpp"
 #include "launch/option_values.hpp"
 #include "parallel/pipeline/action.hpp"
 #include "parallel/topology.hpp"
@@ -53,6 +54,9 @@ struct NumericsOptions {
   bool reproducible = false;
 };
 
+// What a loss or gradient that is not finite leads to.
+enum class OnNonFinite { stop, skip, rewind };
+
 struct RunOptions {
   explicit RunOptions(OptionValues given) : values(std::move(given)) {}
 
@@ -90,6 +94,13 @@ struct RunOptions {
   std::int64_t log_every = 1;
   bool hash_weights = false;
   bool trace = false;
+
+  // Durability.
+  bool save_async = true;
+  double watchdog_seconds = 0;       // 0: none
+  std::optional<double> time_limit;  // seconds
+  OnNonFinite on_nonfinite = OnNonFinite::stop;
+  std::vector<Drill> drills;
 };
 
 struct VerifyOptions {

@@ -151,6 +151,24 @@ std::string to_json(const PipelineEvent& event) {
   return object.text();
 }
 
+std::string to_json(const NonFiniteEvent& event) {
+  Object object("nonfinite");
+  object.add("step", event.step);
+  object.add("place", event.place);
+  object.add("action", event.action);
+  if (event.action == "rewind") object.add("back_to", event.back_to);
+  return object.text();
+}
+
+std::string to_json(const StragglerEvent& event) {
+  Object object("stragglers");
+  object.add("step", event.step);
+  object.add("median_seconds", event.median_seconds);
+  object.add("max_seconds", event.max_seconds);
+  object.add("rank", static_cast<std::int64_t>(event.rank));
+  return object.text();
+}
+
 std::string duration_text(double seconds) {
   const auto whole =
       static_cast<std::int64_t>(std::llround(std::min(std::max(seconds, 0.0), 1e12)));
@@ -258,12 +276,27 @@ void Report::checkpoint(const CheckpointEvent& event) {
 void Report::traffic(const TrafficEvent& event) { append(to_json(event)); }
 void Report::pipeline(const PipelineEvent& event) { append(to_json(event)); }
 
+void Report::nonfinite(const NonFiniteEvent& event) {
+  append(to_json(event));
+  beat();
+}
+
+void Report::straggler(const StragglerEvent& event) {
+  append(to_json(event));
+  constexpr double worth_saying = 2;
+  const double ratio = event.max_seconds / event.median_seconds;
+  if (!(ratio > worth_saying)) return;
+  std::cout << column(std::to_string(event.step), 9) << "  rank " << event.rank << " computes "
+            << printed("%.1f", ratio) << " times as long as the median rank" << std::endl;
+}
+
 void Report::end(const EndEvent& event) {
   append(to_json(event));
   const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - began_;
-  const std::string why = event.reason == "finished" ? "finished"
-                          : event.reason == "exit-at-step"
-                              ? "stopped as --exit-at-step asked"
+  const std::string why = event.reason == "finished"       ? "finished"
+                          : event.reason == "exit-at-step" ? "stopped as --exit-at-step asked"
+                          : event.reason == "time-limit"
+                              ? "saved because the time limit is near; start again to go on"
                               : "saved because a signal asked; start again to go on";
   std::cout << why << " at step " << event.step << " after " << duration_text(passed.count())
             << std::endl;

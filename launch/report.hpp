@@ -54,8 +54,22 @@ struct CheckpointEvent {
 
 struct EndEvent {
   std::int64_t step = 0;
-  std::string reason;          // "finished", "exit-at-step", "signal"
+  std::string reason;          // "finished", "exit-at-step", "signal", "time-limit"
   std::string weights_sha256;  // "": not asked for
+};
+
+// A step whose numbers were not finite; it has no step line.
+struct NonFiniteEvent {
+  std::int64_t step = 0;
+  std::string place, action;  // "rank 1 dp0 pp1 tp0: layer 3, ffn, forward"; "skip" or "rewind"
+  std::int64_t back_to = 0;   // of a rewind
+};
+
+// Compute seconds of a step, over the ranks: without what a rank waited for others.
+struct StragglerEvent {
+  std::int64_t step = 0;
+  double median_seconds = 0, max_seconds = 0;
+  int rank = 0;  // the slowest
 };
 
 struct TrafficEvent {
@@ -80,6 +94,8 @@ std::string to_json(const CheckpointEvent& event);
 std::string to_json(const EndEvent& event);
 std::string to_json(const TrafficEvent& event);
 std::string to_json(const PipelineEvent& event);
+std::string to_json(const NonFiniteEvent& event);
+std::string to_json(const StragglerEvent& event);
 
 // "    step      loss  grad norm  ..." and a line below it.
 std::string step_header();
@@ -102,6 +118,8 @@ class Report {
   void checkpoint(const CheckpointEvent& event);
   void traffic(const TrafficEvent& event);
   void pipeline(const PipelineEvent& event);
+  void nonfinite(const NonFiniteEvent& event);
+  void straggler(const StragglerEvent& event);  // to the terminal only when it matters
   void end(const EndEvent& event);
   void beat() const;                       // touches DIR/heartbeat; step() does it too
   void done(const EndEvent& event) const;  // writes DIR/DONE durably

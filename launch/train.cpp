@@ -13,14 +13,21 @@
 #include "data/corpus.hpp"
 #include "data/loader.hpp"
 #include "launch/bubble.hpp"
+#include "launch/checkpointing.hpp"
+#include "launch/drill.hpp"
 #include "launch/evaluation.hpp"
+#include "launch/failure.hpp"
+#include "launch/nonfinite.hpp"
 #include "launch/report.hpp"
 #include "launch/run_directory.hpp"
 #include "launch/run_setup.hpp"
 #include "launch/signals.hpp"
+#include "launch/stragglers.hpp"
 #include "launch/throughput.hpp"
+#include "launch/time_limit.hpp"
 #include "launch/trace.hpp"
 #include "launch/trainer.hpp"
+#include "launch/watchdog.hpp"
 #include "parallel/mpi/traffic.hpp"
 
 namespace lockstep {
@@ -42,18 +49,28 @@ class Pretrain {
         trainer_(environment, trainer_config(options, setup_)),
         settings_(fixed_settings(options, setup_.model)),
         rate_{options.learning_rate, options.min_learning_rate, options.warmup_steps,
-              options.decay_steps, options.decay} {}
+              options.decay_steps, options.decay},
+        time_limit_(options.time_limit),
+        on_nonfinite_(options.on_nonfinite),
+        stragglers_(environment) {}
 
   int run();
 
  private:
+  // How a step ended. again: it is to be done again from where step_ is now.
+  enum class Outcome { done, skipped, again, stop };
+
   void open_data();
-  void continue_or_initialize(const ResumeChoice& choice);
+  WatchdogConfig watchdog_config() const;
+  void continue_or_initialize();
   bool load(const std::string& step_directory);
-  StepResult step(std::int64_t step);
+  void start();
+  Outcome step(std::int64_t step);
+  StepFlags own_flags(bool failed) const;
+  void end_when_superseded(const StepFlags& any) const;
+  Outcome handle_nonfinite(const StepBatch& batch, std::int64_t step, const StepResult& result);
+  void rewind(std::int64_t failed_step);
   void validate(std::int64_t step);
-  bool checkpoint_due(std::int64_t step) const;
-  void save(bool must_succeed);
   void report_traffic();
   void report_pipeline();
   int finish(const std::string& reason, ExitCode code);
@@ -68,16 +85,21 @@ class Pretrain {
   Trainer trainer_;
   std::map<std::string, std::string> settings_;
   LearningRate rate_;
+  TimeLimit time_limit_;
+  NonFinitePolicy on_nonfinite_;
+  Stragglers stragglers_;
   std::unique_ptr<Loader> loader_;
   std::unique_ptr<ValidationLoader> validation_;
   std::unique_ptr<Report> report_;
   std::unique_ptr<TraceWriter> trace_;
-  std::int64_t step_ = 0;    // the last one done
-  std::int64_t saved_ = -1;  // the step of the newest checkpoint of this run
+  std::unique_ptr<Checkpointing> checkpointing_;
+  std::unique_ptr<Drills> drills_;
+  std::int64_t step_ = 0;     // the last one done
+  std::int64_t skipped_ = 0;  // steps' worth of data left out by rewinds
+  StepResult result_;         // of the last step
+  std::string stop_reason_;
   double peak_gflops_ = 0;
   std::vector<TrafficRow> traffic_;  // of this rank in the last step done
-  bool stop_ = false;
-  Clock::time_point last_save_ = Clock::now();
 };
 
 void Pretrain::open_data() {
@@ -97,7 +119,8 @@ void Pretrain::open_data() {
 CheckpointMeta Pretrain::meta() const {
   CheckpointMeta meta;
   meta.step = step_;
-  meta.consumed_samples = ramp_of(setup_.data).before(step_ + 1);
+  meta.consumed_samples = ramp_of(setup_.data).before(step_ + skipped_ + 1);
+  meta.incarnation = directory_.incarnation_number();
   meta.seed = options_.seed;
   meta.corpus_fingerprint = setup_.fingerprint;
   meta.options = settings_;
@@ -126,6 +149,9 @@ bool Pretrain::load(const std::string& step_directory) {
     });
     trainer_.load(step_directory, false);
     step_ = found.step;
+    skipped_ = 0;
+    const BatchRamp ramp = ramp_of(setup_.data);
+    while (ramp.before(step_ + skipped_ + 1) < found.consumed_samples) ++skipped_;
     return true;
   } catch (const AgreedError& error) {
     if (error.code() == ExitCode::refused) throw;
@@ -135,16 +161,21 @@ bool Pretrain::load(const std::string& step_directory) {
   }
 }
 
-void Pretrain::continue_or_initialize(const ResumeChoice& choice) {
-  for (const std::string& candidate : choice.candidates) {
-    if (load(candidate)) {
-      saved_ = step_;
-      return;
-    }
+// The list is made anew after each failure: an older start that still lived may have saved, or
+// removed what it kept too much of, meanwhile.
+void Pretrain::continue_or_initialize() {
+  std::set<std::string> tried;
+  for (;;) {
+    const ResumeChoice choice = directory_.choose(environment_, options_.resume);
+    const auto next = std::find_if(choice.candidates.begin(), choice.candidates.end(),
+                                   [&](const std::string& path) { return tried.count(path) == 0; });
+    if (next == choice.candidates.end()) break;
+    tried.insert(*next);
+    if (load(*next)) return checkpointing_->continued_from(step_);
   }
   environment_.agree([&] {
-    if (!choice.candidates.empty()) {
-      fail("no checkpoint of ", choice.candidates.front(),
+    if (!tried.empty()) {
+      fail("no checkpoint of ", *tried.rbegin(),
            " and older ones is whole; restore one, or start a new --output");
     }
   });
@@ -166,14 +197,14 @@ StartEvent Pretrain::start_event() const {
 void Pretrain::report(const StepResult& result, double seconds) {
   if (!report_) return;
   const BatchRamp ramp = ramp_of(setup_.data);
-  const index_t tokens = ramp.size_at(step_) * setup_.sequence_length;
+  const index_t tokens = ramp.size_at(step_ + skipped_) * setup_.sequence_length;
   StepEvent event;
   event.step = step_;
   event.loss = result.loss;
   event.parts = figures(result.terms, false);
   event.gradient_norm = result.gradient_norm;
   event.learning_rate = rate_.at(step_);
-  event.tokens = ramp.before(step_ + 1) * setup_.sequence_length;
+  event.tokens = ramp.before(step_ + skipped_ + 1) * setup_.sequence_length;
   event.seconds = seconds;
   event.tokens_per_second = static_cast<double>(tokens) / seconds;
   event.peak_share =
@@ -184,68 +215,103 @@ void Pretrain::report(const StepResult& result, double seconds) {
   report_->step(event, step_ % options_.log_every == 0 || step_ == options_.steps);
 }
 
-StepResult Pretrain::step(std::int64_t step) {
+StepFlags Pretrain::own_flags(bool failed) const {
+  StepFlags flags;
+  flags.stop = stop_requested();
+  flags.failed = failed;
+  flags.saving = checkpointing_->working();
+  if (environment_.rank() == 0) {  // the one that looks at the directory and at the clock
+    flags.superseded = directory_.incarnation().superseded();
+    flags.out_of_time = time_limit_.near();
+    flags.save_due = checkpointing_->due_by_clock();
+  }
+  return flags;
+}
+
+void Pretrain::end_when_superseded(const StepFlags& any) const {
+  if (!any.superseded) return;
+  environment_.agree([this] {
+    if (environment_.rank() == 0) directory_.incarnation().check();
+  });
+}
+
+Pretrain::Outcome Pretrain::step(std::int64_t step) {
   StepBatch batch;
   std::exception_ptr failure;
+  environment_.activity().enter("data", step);
   try {
-    batch = loader_->next(step);
+    batch = loader_->next(step + skipped_);
   } catch (const Error&) {
     failure = std::current_exception();
   }
-  const StepAgreement agreement = trainer_.agree(batch, stop_requested(), failure != nullptr);
-  if (agreement.failed) {
+  environment_.activity().enter("step", step, traffic_.empty());  // the first one may be slow
+  const StepAgreement agreement = trainer_.agree(batch, own_flags(failure != nullptr));
+  end_when_superseded(agreement.any);
+  if (agreement.any.failed) {
     environment_.agree([&failure] {
       if (failure) std::rethrow_exception(failure);
     });
   }
-  stop_ = agreement.stop;
-  if (stop_) return {};
-  StepResult result = trainer_.compute_gradients(batch, step, agreement.terms);
-  if (!std::isfinite(result.loss) || !std::isfinite(result.gradient_norm)) {
-    environment_.agree([&] {
-      fail(
-          "step ", step, ": the loss is ", result.loss, " and the gradient norm ",
-          result.gradient_norm,
-          "; lower --learning-rate or clip with --clip-norm and continue from the last checkpoint");
-    });
+  if (!agreement.any.saving) checkpointing_->proceed();
+  stop_reason_ = agreement.any.stop ? "signal" : agreement.any.out_of_time ? "time-limit" : "";
+  if (!stop_reason_.empty()) return Outcome::stop;
+  if (agreement.any.save_due && checkpointing_->newest() != step_)
+    checkpointing_->save(meta(), false);
+
+  stragglers_.begin();
+  drills_->before_passes(step, trainer_.store());
+  result_ = trainer_.compute_gradients(batch, step, agreement.terms);
+  if (!std::isfinite(result_.loss) || !std::isfinite(result_.gradient_norm))
+    return handle_nonfinite(batch, step, result_);
+  on_nonfinite_.finite(step);
+  trainer_.apply_gradients(step, rate_.at(step), result_);
+  stragglers_.end();
+  return Outcome::done;
+}
+
+// Nothing of the step reaches the weights.
+Pretrain::Outcome Pretrain::handle_nonfinite(const StepBatch& batch,
+                                             std::int64_t step,
+                                             const StepResult& result) {
+  const std::string place = locate_nonfinite(environment_, trainer_, batch, step, result.terms);
+  drills_->after_step(trainer_.store());
+  checkpointing_->settle(false);
+  const std::string what =
+      build_string("step ", step, ": the loss is ", result.loss, " and the gradient norm ",
+                   result.gradient_norm, "; not finite first on ", place);
+  OnNonFinite action = OnNonFinite::stop;
+  environment_.agree([&] { action = on_nonfinite_.decide(step, what); });
+  const bool skips = action == OnNonFinite::skip;
+  if (skips) {
+    step_ = step;
+  } else {
+    rewind(step);
   }
-  trainer_.apply_gradients(step, rate_.at(step), result);
-  return result;
+  if (report_) {
+    std::cerr << "lockstep: warning: " << what
+              << (skips ? "; its gradients are dropped"
+                        : build_string("; going back to step ", step_, ", past the data since"))
+              << " (" << on_nonfinite_.count_text() << ")\n";
+    report_->nonfinite({step, place, skips ? "skip" : "rewind", step_});
+  }
+  return skips ? Outcome::skipped : Outcome::again;
+}
+
+// To the newest checkpoint; the data from there to the failed step are not used again.
+void Pretrain::rewind(std::int64_t failed_step) {
+  const std::int64_t consumed = failed_step + skipped_;
+  continue_or_initialize();
+  if (checkpointing_->newest() != step_) step_ = 0;  // there was none: from the first weights
+  skipped_ = consumed - step_;
 }
 
 void Pretrain::validate(std::int64_t step) {
   const auto begin = Clock::now();
+  environment_.activity().enter("validation", step);
   const Evaluation evaluation = evaluate_all(environment_, trainer_, *validation_);
   if (!report_) return;
   report_->validation({step, total_loss(evaluation.terms), figures(evaluation.terms, true),
                        evaluation.tokens, seconds_since(begin)});
-}
-
-bool Pretrain::checkpoint_due(std::int64_t step) const {
-  if (step == options_.steps || (options_.exit_at_step && step == *options_.exit_at_step))
-    return true;
-  return options_.checkpoint_every > 0 && step % options_.checkpoint_every == 0;
-}
-
-// A failed save is warned about and training goes on with the older checkpoint, unless the run ends
-// with it.
-void Pretrain::save(bool must_succeed) {
-  const auto begin = Clock::now();
-  try {
-    const SaveResult result = trainer_.save(directory_.checkpoints(), meta());
-    saved_ = step_;
-    if (report_) {
-      report_->checkpoint({step_, result.bytes, seconds_since(begin), result.seconds, result.path});
-      prune_checkpoints(directory_.checkpoints(), options_.keep, options_.keep_every);
-    }
-  } catch (const AgreedError& error) {
-    if (must_succeed) throw;
-    if (error.speaker()) {
-      std::cerr << "lockstep: warning: step " << step_ << " is not saved: " << error.what()
-                << "; training goes on\n";
-    }
-  }
-  last_save_ = Clock::now();
 }
 
 // Of the last step done. Scalars and control messages are one kind.
@@ -275,55 +341,83 @@ void Pretrain::report_pipeline() {
 }
 
 int Pretrain::finish(const std::string& reason, ExitCode code) {
-  if (saved_ != step_) save(true);
+  environment_.activity().enter("end", step_, true);
+  checkpointing_->settle(checkpointing_->newest() == step_);
+  if (checkpointing_->newest() != step_) checkpointing_->save(meta(), true);
   report_traffic();
   report_pipeline();
   const std::string hash = options_.hash_weights ? trainer_.weights_hash() : "";
-  if (report_) {
+  environment_.agree([&] {
+    if (!report_) return;
+    directory_.incarnation().check();
     const EndEvent event{step_, reason, hash};
     report_->end(event);
     if (reason == "finished") report_->done(event);
-  }
+  });
   environment_.world().barrier();
   return static_cast<int>(code);
 }
 
-int Pretrain::run() {
-  open_data();
-  ResumeChoice choice = directory_.choose(environment_, options_.resume);
-  continue_or_initialize(choice);
+WatchdogConfig Pretrain::watchdog_config() const {
+  WatchdogConfig config;
+  config.seconds = options_.watchdog_seconds;
+  config.place = options_.output + "/.watchdog." + directory_.word();
+  config.rank = environment_.rank();
+  config.ranks = environment_.size();
+  config.prefix = rank_prefix(environment_, options_.layout);
+  return config;
+}
+
+void Pretrain::start() {
+  checkpointing_ =
+      std::make_unique<Checkpointing>(environment_, trainer_, options_, directory_, time_limit_);
+  drills_ = std::make_unique<Drills>(environment_, options_.drills, options_.output);
+  continue_or_initialize();
   const int threads = set_threads(environment_, options_.numerics.threads);
   peak_gflops_ = measure_peak_gflops(environment_, setup_.device, options_.numerics.dtype, threads);
-  if (environment_.rank() == 0) {
+  environment_.agree([this] {
+    if (environment_.rank() != 0) return;
     directory_.write_config(resolved_config(options_, setup_.model));
     report_ = std::make_unique<Report>(options_.output);
     report_->start(start_event());
-  }
+  });
+  checkpointing_->set_report(report_.get());
   if (options_.trace) {
     const std::string name =
         build_string("rank ", environment_.rank(), " ", trainer_.topology().tag());
     trace_ = std::make_unique<TraceWriter>(options_.output, environment_, name);
   }
+}
+
+int Pretrain::run() {
+  open_data();
+  directory_.take_over(environment_);
+  if (directory_.finished(environment_, "auto")) return 0;
+  environment_.activity().enter("start-up", 0, true);
+  const Watchdog watchdog(environment_.activity(), watchdog_config());
+  start();
   const std::int64_t last =
       options_.exit_at_step ? std::min(*options_.exit_at_step, options_.steps) : options_.steps;
   while (step_ < last) {
     const auto begin = Clock::now();
     environment_.reset_traffic();
-    const StepResult result = step(step_ + 1);
-    if (stop_) return finish("signal", ExitCode::saved);
-    ++step_;
-    traffic_ = environment_.traffic();
-    if (trace_) trace_->step(step_, trainer_.pipeline().timeline(), environment_.take_log());
-    report(result, seconds_since(begin));
-    if (validation_ && step_ % options_.validate_every == 0) validate(step_);
-    bool due = checkpoint_due(step_);
-    if (!due && options_.checkpoint_minutes > 0) {
-      // Clocks differ between ranks: rank 0's decides.
-      Tensor minutes = Tensor::from(std::vector<double>{seconds_since(last_save_) / 60}, {1});
-      environment_.world().broadcast(minutes, 0, "control");
-      due = minutes.data<double>()[0] >= options_.checkpoint_minutes;
+    const Outcome outcome = step(step_ + 1);
+    if (outcome == Outcome::stop) return finish(stop_reason_, ExitCode::saved);
+    if (outcome == Outcome::again) continue;
+    if (outcome == Outcome::done) {
+      ++step_;
+      traffic_ = environment_.traffic();
+      if (trace_) trace_->step(step_, trainer_.pipeline().timeline(), environment_.take_log());
+      report(result_, seconds_since(begin));
+      const auto stragglers = stragglers_.look(step_);
+      if (stragglers && report_) report_->straggler(*stragglers);
     }
-    if (due && saved_ != step_) save(step_ == last);
+    if (validation_ && step_ % options_.validate_every == 0) validate(step_);
+    if (checkpointing_->due(step_)) {
+      environment_.activity().enter("save", step_, true);
+      checkpointing_->save(meta(), step_ == last);
+    }
+    time_limit_.step_took(seconds_since(begin));
   }
   return step_ < options_.steps ? finish("exit-at-step", ExitCode::done)
                                 : finish("finished", ExitCode::done);

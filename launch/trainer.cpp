@@ -84,6 +84,13 @@ PipelineRunner& Trainer::runner_for(std::size_t microbatches) {
   return runners_.try_emplace(microbatches, held_, topology_, std::move(schedule)).first->second;
 }
 
+void Trainer::initialize() {
+  store_.initialize(config_.seed);
+  OptimizerState state = optimizer_state();
+  state.m.fill_zero();
+  state.v.fill_zero();
+}
+
 Context Trainer::context(std::int64_t step, std::vector<LossTerm>& terms, bool training) const {
   Context context;
   context.step = step;
@@ -102,21 +109,25 @@ StepBatch Trainer::on_device(const StepBatch& batch) const {
   return there;
 }
 
-StepAgreement Trainer::agree(const StepBatch& batch, bool stop, bool failed) const {
+StepAgreement Trainer::agree(const StepBatch& batch, const StepFlags& own) const {
   StepAgreement agreement;
   agreement.terms = loss_terms(config_.model);
   // The stages and tp ranks hold the same batch: one of them counts; cp ranks hold parts of it.
   if (topology_.pp_rank() == 0 && topology_.tp_rank() == 0) {
     for (const Batch& microbatch : batch.microbatches) add_counts(agreement.terms, microbatch);
   }
-  std::vector<std::int64_t> numbers{stop ? 1 : 0, failed ? 1 : 0};
+  std::vector<std::int64_t> numbers;
+  for (const bool flag :
+       {own.stop, own.failed, own.saving, own.superseded, own.out_of_time, own.save_due})
+    numbers.push_back(flag ? 1 : 0);
+  const std::size_t num_flags = numbers.size();
   for (const LossTerm& term : agreement.terms) numbers.push_back(term.count);
   Tensor summed = Tensor::from(numbers, {static_cast<index_t>(numbers.size())});
   topology_.world().all_reduce(summed, Reduce::sum, "control");
   const std::int64_t* sums = summed.data<std::int64_t>();
-  agreement.stop = sums[0] > 0;
-  agreement.failed = sums[1] > 0;
-  for (std::size_t i = 0; i < agreement.terms.size(); ++i) agreement.terms[i].count = sums[2 + i];
+  agreement.any = {sums[0] > 0, sums[1] > 0, sums[2] > 0, sums[3] > 0, sums[4] > 0, sums[5] > 0};
+  for (std::size_t i = 0; i < agreement.terms.size(); ++i)
+    agreement.terms[i].count = sums[num_flags + i];
   return agreement;
 }
 
@@ -144,6 +155,16 @@ StepResult Trainer::compute_gradients(const StepBatch& batch,
   result.loss = total_loss(terms);
   result.terms = std::move(terms);
   return result;
+}
+
+void Trainer::repeat_passes(const StepBatch& batch,
+                            std::int64_t step,
+                            std::vector<LossTerm> terms,
+                            const Probe& probe) {
+  store_.gradients().fill_zero();
+  Context seen = context(step, terms, true);
+  seen.probe = &probe;
+  runner_.run(on_device(batch), seen);
 }
 
 void Trainer::apply_gradients(std::int64_t step, double rate, StepResult& result) {
@@ -195,10 +216,6 @@ void Trainer::sum_over_world(std::vector<LossTerm>& terms) const {
 
 OptimizerState Trainer::optimizer_state() const {
   return {gradients_.own_span(), optimizer_.m(), optimizer_.v()};
-}
-
-SaveResult Trainer::save(const std::string& checkpoints, const CheckpointMeta& meta) const {
-  return save_checkpoint(environment_, topology_, checkpoints, meta, store_, optimizer_state());
 }
 
 void Trainer::load(const std::string& step_directory, bool weights_only) {

@@ -38,12 +38,21 @@ struct TrainerConfig {
   std::uint64_t seed = 0;
 };
 
+// What a rank has to say before a step; all then hear what any rank said.
+struct StepFlags {
+  bool stop = false;         // it was asked to stop
+  bool failed = false;       // it did not get its data
+  bool saving = false;       // its part of a save is still being written
+  bool superseded = false;   // another start has taken over
+  bool out_of_time = false;  // the time limit is near
+  bool save_due = false;     // by the clock
+};
+
 // What the ranks agree on before a step's first forward: the integer counts of the loss terms over
-// the global batch, whether a rank was asked to stop, and whether one failed to get its data.
+// the global batch, and the flags.
 struct StepAgreement {
   std::vector<LossTerm> terms;
-  bool stop = false;
-  bool failed = false;
+  StepFlags any;
 };
 
 struct StepResult {
@@ -72,23 +81,29 @@ class Trainer {
   Span own_span() const { return gradients_.own_span(); }
   const PipelineRunner& pipeline() const { return *runner_; }  // of the last step
   const Stage& stage() const { return held_.front(); }         // of a model in one stage
+  OptimizerState optimizer_state() const;
 
-  void initialize() { store_.initialize(config_.seed); }
+  void initialize();  // weights from the seed, moments 0
 
   // All of the following are collective.
-  StepAgreement agree(const StepBatch& batch, bool stop, bool failed) const;
+  StepAgreement agree(const StepBatch& batch, const StepFlags& own) const;
   // Forward, backward and gradient sums: gradients() of the store hold count_0 times the gradient
   // of the loss.
   StepResult compute_gradients(const StepBatch& batch,
                                std::int64_t step,
                                std::vector<LossTerm> terms);
+  // Forward and backward again, seen by the probe; no sums over ranks. The gradients are void
+  // afterwards.
+  void repeat_passes(const StepBatch& batch,
+                     std::int64_t step,
+                     std::vector<LossTerm> terms,
+                     const Probe& probe);
   // Clips, steps the own span with `rate`, gathers the values.
   void apply_gradients(std::int64_t step, double rate, StepResult& result);
   // Sums, counts and right predictions over microbatches of all data-parallel ranks; each rank
   // brings equally many.
   std::vector<LossTerm> evaluate(const std::vector<Batch>& batches);
 
-  SaveResult save(const std::string& checkpoints, const CheckpointMeta& meta) const;
   void load(const std::string& step_directory, bool weights_only);
   std::string weights_hash() const;  // on world rank 0
 
@@ -96,7 +111,6 @@ class Trainer {
   StepBatch on_device(const StepBatch& batch) const;
   PipelineRunner& runner_for(std::size_t microbatches);
   Context context(std::int64_t step, std::vector<LossTerm>& terms, bool training) const;
-  OptimizerState optimizer_state() const;
   void sum_over_world(std::vector<LossTerm>& terms) const;
 
   const Environment& environment_;

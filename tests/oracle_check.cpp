@@ -199,7 +199,7 @@ int run(const Environment& environment, const Arguments& arguments) {
   double worst_gradient = 0, worst_loss = 0, worst_trajectory = 0, worst_weight = 0;
   for (int step = 0; step < gold.num_steps(); ++step) {
     const StepBatch batch = step_batch(gold, step, trainer.topology(), microbatch);
-    const StepAgreement agreement = trainer.agree(batch, false, false);
+    const StepAgreement agreement = trainer.agree(batch, {});
     StepResult result = trainer.compute_gradients(batch, step + 1, agreement.terms);
     const auto at = static_cast<std::size_t>(step);
     const double loss_error = std::abs(result.loss - gold.losses()[at]);

@@ -33,6 +33,7 @@ Tensor Front::forward(const Batch& batch, Saved& saved, const Context& context) 
   Tensor x = embedding_.forward(batch.tokens, batch.segments, saved.embedding, context);
   if (norm_) x = norm_->forward(x, saved.norm, context);
   dropout_forward(x, x, Tensor{}, dropout_, context);
+  context.observe({ProbePoint::front, "embedding", false}, x);
   return x;
 }
 

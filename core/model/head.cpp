@@ -26,6 +26,7 @@ void Head::forward(const Batch& batch,
                    const Context& context) const {
   Tensor normed = norm_ ? norm_->forward(x, saved.norm, context) : x;
   if (rows_ == Rows::cut) normed = gather_shards(normed, *tp_, "head");
+  context.observe({ProbePoint::head, "head norm", false}, normed);
   lm_.forward(batch, normed, saved.lm, context);
   if (nsp_) nsp_->forward(batch, normed, saved.nsp, context);
 }
@@ -40,6 +41,7 @@ Tensor Head::backward_input(const Batch& batch, Saved& saved, const Context& con
   } else if (rows_ == Rows::cut) {
     dx = own_shard(dx, *tp_);
   }
+  context.observe({ProbePoint::head, "head", true}, dx);
   return norm_ ? norm_->backward_input(dx, saved.norm, context) : dx;
 }
 

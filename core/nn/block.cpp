@@ -8,8 +8,17 @@
 namespace lockstep {
 namespace {
 
+// What a probe is told a branch's tensors are.
+struct BranchNames {
+  const char* norm;
+  const char* branch;
+};
+constexpr BranchNames attention_names{"attention_norm", "attention"};
+constexpr BranchNames ffn_names{"ffn_norm", "ffn"};
+
 template <typename Branch>
-Tensor forward_branch(const LayerNorm& norm,
+Tensor forward_branch(const BranchNames& names,
+                      const LayerNorm& norm,
                       const Branch& branch,
                       const Tensor& x,
                       LayerNorm::Saved& norm_saved,
@@ -18,10 +27,15 @@ Tensor forward_branch(const LayerNorm& norm,
                       DropoutSite dropout,
                       const Context& context) {
   const bool pre = place == NormPlace::pre;
-  Tensor sum =
-      branch.forward(pre ? norm.forward(x, norm_saved, context) : x, branch_saved, context);
+  const Tensor input = pre ? norm.forward(x, norm_saved, context) : x;
+  if (pre) context.observe(names.norm, input);
+  Tensor sum = branch.forward(input, branch_saved, context);
+  context.observe(names.branch, sum);
   dropout_forward(sum, sum, x, dropout, context);  // the branch's result is ours: nobody saved it
-  return pre ? sum : norm.forward(sum, norm_saved, context);
+  if (pre) return sum;
+  Tensor y = norm.forward(sum, norm_saved, context);
+  context.observe(names.norm, y);
+  return y;
 }
 
 Tensor undropped(const Tensor& dy, DropoutSite dropout, const Context& context) {
@@ -33,7 +47,8 @@ Tensor undropped(const Tensor& dy, DropoutSite dropout, const Context& context) 
 
 // dx = dsum + the branch's part, dsum the gradient of the residual sum.
 template <typename Branch>
-Tensor backward_branch(const LayerNorm& norm,
+Tensor backward_branch(const BranchNames& names,
+                       const LayerNorm& norm,
                        const Branch& branch,
                        const Tensor& dy,
                        LayerNorm::Saved& norm_saved,
@@ -44,8 +59,10 @@ Tensor backward_branch(const LayerNorm& norm,
   const bool pre = place == NormPlace::pre;
   const Tensor dsum = pre ? dy : norm.backward_input(dy, norm_saved, context);
   Tensor dx = branch.backward_input(undropped(dsum, dropout, context), branch_saved, context);
+  context.observe(names.branch, dx, true);
   if (pre) dx = norm.backward_input(dx, norm_saved, context);
   add(dx, dx, dsum);
+  context.observe(names.norm, dx, true);
   return dx;
 }
 
@@ -66,17 +83,17 @@ Block::Block(LayerNorm attention_norm,
 
 Tensor Block::forward(const Tensor& x, Saved& saved, const Context& context) const {
   const Tensor h =
-      forward_branch(attention_norm_, attention_, x, saved.attention_norm, saved.attention, place_,
-                     {Site::Op::attention_output, dropout_}, context);
-  return forward_branch(ffn_norm_, mlp_, h, saved.ffn_norm, saved.mlp, place_,
+      forward_branch(attention_names, attention_norm_, attention_, x, saved.attention_norm,
+                     saved.attention, place_, {Site::Op::attention_output, dropout_}, context);
+  return forward_branch(ffn_names, ffn_norm_, mlp_, h, saved.ffn_norm, saved.mlp, place_,
                         {Site::Op::ffn_output, dropout_}, context);
 }
 
 Tensor Block::backward_input(const Tensor& dy, Saved& saved, const Context& context) const {
-  const Tensor dh = backward_branch(ffn_norm_, mlp_, dy, saved.ffn_norm, saved.mlp, place_,
-                                    {Site::Op::ffn_output, dropout_}, context);
-  return backward_branch(attention_norm_, attention_, dh, saved.attention_norm, saved.attention,
-                         place_, {Site::Op::attention_output, dropout_}, context);
+  const Tensor dh = backward_branch(ffn_names, ffn_norm_, mlp_, dy, saved.ffn_norm, saved.mlp,
+                                    place_, {Site::Op::ffn_output, dropout_}, context);
+  return backward_branch(attention_names, attention_norm_, attention_, dh, saved.attention_norm,
+                         saved.attention, place_, {Site::Op::attention_output, dropout_}, context);
 }
 
 void Block::backward_weight(Saved& saved, const Context& context) const {

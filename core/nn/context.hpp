@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,17 @@ struct RowShard {
   int rank = 0, size = 1;
 };
 
+// Where a tensor was computed, for a probe. position: 0 the front, 1 + l block l, head.
+struct ProbePoint {
+  static constexpr std::uint32_t front = 0, head = 0xffffffff;
+
+  std::uint32_t position = front;
+  const char* op = "";
+  bool backward = false;
+};
+// Sees what each layer computes when a step is repeated to find where its numbers went wrong.
+using Probe = std::function<void(const ProbePoint&, const Tensor&)>;
+
 struct Context {
   std::int64_t step = 0;  // 1 is the first
   std::uint64_t seed = 0;
@@ -58,11 +70,19 @@ struct Context {
   bool recomputing = false;  // a second forward inside backward: loss terms are not added again
   std::vector<LossTerm>* terms = nullptr;
   Summation sums;
+  const Probe* probe = nullptr;
 
   Context at(std::uint32_t layer) const {
     Context context = *this;
     context.site.layer = layer;
     return context;
+  }
+  // In a block; front and head name their positions.
+  void observe(const char* op, const Tensor& y, bool backward = false) const {
+    observe({1 + site.layer, op, backward}, y);
+  }
+  void observe(const ProbePoint& point, const Tensor& y) const {
+    if (probe != nullptr && y.defined()) (*probe)(point, y);
   }
   PhiloxKey dropout_key(Site::Op op) const {
     const std::uint64_t where = (std::uint64_t{site.stack} << 48) |

@@ -16,6 +16,7 @@ void CrossEntropy::forward(const Tensor& logits,
                            const Tensor& targets,
                            Saved& saved,
                            const Context& context) const {
+  context.observe({ProbePoint::head, "head logits", false}, logits);
   const index_t n = logits.rows();
   assert(targets.count() == n);
   const bool counts_correct = !context.training && !context.recomputing;

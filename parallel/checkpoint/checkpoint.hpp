@@ -29,6 +29,7 @@ namespace lockstep {
 struct CheckpointMeta {
   std::int64_t step = 0;
   std::int64_t consumed_samples = 0;
+  std::int64_t incarnation = 0;  // which start of the run wrote it
   std::uint64_t seed = 0;
   std::string corpus_fingerprint;
   std::map<std::string, std::string> options;
@@ -42,9 +43,12 @@ struct OptimizerState {
 };
 
 struct SaveResult {
+  std::int64_t step = 0;
   std::uint64_t bytes = 0;
-  double seconds = 0;
+  double seconds = 0;          // from the copy to the commit
+  double blocked_seconds = 0;  // of these, what training waited
   std::string path;
+  std::string warning;  // of the pruning; "": none. On world rank 0.
 };
 
 // Collective over the world. Throws Error (failed) on all ranks alike (AgreedError) when any rank
@@ -57,10 +61,16 @@ SaveResult save_checkpoint(const Environment& environment,
                            const ParameterStore& store,
                            const OptimizerState& optimizer);
 
-// Removes .tmp-* and .trash-* of killed runs, then all but the newest `keep` complete checkpoints.
-// One rank calls it.
+// Removes all but the newest `keep` complete checkpoints and those of every keep_every-th step. One
+// rank calls it.
 void prune_checkpoints(const std::string& checkpoints, int keep, std::int64_t keep_every = 0);
-void clean_leftovers(const std::string& checkpoints);
+// Removes .tmp-* and .trash-* of killed runs: those of starts up to `incarnation`. A directory is
+// renamed before it is emptied, so that a run that still lives cannot commit half of it. A
+// checkpoint that was set aside for another of its step, which then did not come, is put back. One
+// rank calls it.
+void clean_leftovers(const std::string& checkpoints, std::int64_t incarnation);
+// The incarnation in a temporary name ("...i7-<word>"); -1 where there is none.
+std::int64_t incarnation_in(const std::string& name);
 
 // step-* directories, newest first, with or without a manifest.
 std::vector<std::string> list_checkpoints(const std::string& checkpoints);

@@ -1,5 +1,7 @@
 // Which checkpoints there are, and which of them go.
 #include <algorithm>
+#include <cinttypes>
+#include <cstdio>
 #include <filesystem>
 
 #include "core/durable_file.hpp"
@@ -69,17 +71,38 @@ std::vector<std::string> list_checkpoints(const std::string& checkpoints) {
   return found;
 }
 
-void clean_leftovers(const std::string& checkpoints) {
+std::int64_t incarnation_in(const std::string& name) {
+  const std::size_t at = name.rfind(".i");
+  std::int64_t number = -1;
+  if (at == std::string::npos) return -1;
+  return std::sscanf(name.c_str() + at, ".i%" SCNd64 "-", &number) == 1 ? number : -1;
+}
+
+void clean_leftovers(const std::string& checkpoints, std::int64_t incarnation) {
+  const std::string aside = ".aside-";
   for (const std::string& name : directories_in(checkpoints)) {
-    if (starts_with(name, ".tmp-") || starts_with(name, ".trash-"))
-      remove_directory(checkpoints + "/" + name);
+    if (starts_with(name, aside.c_str())) {
+      const std::string kept = checkpoints + "/" + name,
+                        home = checkpoints + "/" + name.substr(aside.size());
+      fs::exists(home) ? remove_directory(kept) : rename_durably(kept, home);
+      continue;
+    }
+    const bool temporary = starts_with(name, ".tmp-");
+    if (!temporary && !starts_with(name, ".trash-")) continue;
+    if (incarnation_in(name) > incarnation) continue;
+    std::string path = checkpoints + "/" + name;
+    if (temporary) {
+      const std::string trash = checkpoints + "/.trash" + name;
+      if (std::rename(path.c_str(), trash.c_str()) != 0) continue;  // committed or gone meanwhile
+      path = trash;
+    }
+    remove_directory(path);
   }
 }
 
 void prune_checkpoints(const std::string& checkpoints, int keep, std::int64_t keep_every) {
   require(keep >= 1, "--keep ", keep,
           " must be at least 1: a run without a checkpoint cannot go on");
-  clean_leftovers(checkpoints);
   int complete = 0;
   for (const std::string& path : list_checkpoints(checkpoints)) {
     if (complete < keep) {

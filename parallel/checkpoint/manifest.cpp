@@ -131,6 +131,7 @@ std::string print_manifest(const Manifest& manifest) {
                                                   {"version", format_version},
                                                   {"step", meta.step},
                                                   {"consumed_samples", meta.consumed_samples},
+                                                  {"incarnation", meta.incarnation},
                                                   {"seed", meta.seed},
                                                   {"corpus_fingerprint", meta.corpus_fingerprint},
                                                   {"options", meta.options},

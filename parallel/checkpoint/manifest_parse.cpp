@@ -86,6 +86,7 @@ CheckpointMeta parse_meta(const Fields& fields) {
   CheckpointMeta meta;
   meta.step = fields.index("step");
   meta.consumed_samples = fields.index("consumed_samples");
+  meta.incarnation = fields.index("incarnation");
   meta.seed = fields.natural("seed");
   meta.corpus_fingerprint = fields.text("corpus_fingerprint");
   meta.options = fields.texts("options");

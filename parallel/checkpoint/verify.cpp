@@ -56,6 +56,7 @@ std::string print_json(const checkpoint::Manifest& manifest) {
     files.push_back({{"name", file.name}, {"bytes", file.bytes}});
   const nlohmann::ordered_json description = {{"step", meta.step},
                                               {"consumed_samples", meta.consumed_samples},
+                                              {"incarnation", meta.incarnation},
                                               {"seed", meta.seed},
                                               {"corpus_fingerprint", meta.corpus_fingerprint},
                                               {"options", meta.options},
@@ -71,6 +72,7 @@ std::string print_text(const checkpoint::Manifest& manifest) {
   std::ostringstream out;
   out << "step                " << meta.step << "\n"
       << "consumed samples    " << meta.consumed_samples << "\n"
+      << "incarnation         " << meta.incarnation << "\n"
       << "seed                " << meta.seed << "\n"
       << "corpus fingerprint  " << meta.corpus_fingerprint << "\n"
       << "parameters          " << num_elements(manifest) << " in " << manifest.parameters.size()

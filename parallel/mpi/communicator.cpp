@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <exception>
+#include <numeric>
 #include <utility>
 
 #include "parallel/mpi/check.hpp"
@@ -50,6 +51,18 @@ int Communicator::size() const {
   int size = 0;
   check(MPI_Comm_size(handle_, &size));
   return size;
+}
+
+std::vector<int> Communicator::world_ranks() const {
+  std::vector<int> own(static_cast<std::size_t>(size())), world(own.size());
+  std::iota(own.begin(), own.end(), 0);
+  MPI_Group members = MPI_GROUP_NULL, all = MPI_GROUP_NULL;
+  check(MPI_Comm_group(handle_, &members));
+  check(MPI_Comm_group(MPI_COMM_WORLD, &all));
+  check(MPI_Group_translate_ranks(members, size(), own.data(), all, world.data()));
+  check(MPI_Group_free(&members));
+  check(MPI_Group_free(&all));
+  return world;
 }
 
 }  // namespace lockstep::mpi

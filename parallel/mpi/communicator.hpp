@@ -1,6 +1,8 @@
 // Owns an MPI communicator whose errors are returned, never fatal inside MPI.
 #pragma once
 
+#include <vector>
+
 #include <mpi.h>
 
 namespace lockstep::mpi {
@@ -21,6 +23,7 @@ class Communicator {
   MPI_Comm handle() const { return handle_; }
   int rank() const;
   int size() const;
+  std::vector<int> world_ranks() const;  // of the members, in their order
 
  private:
   explicit Communicator(MPI_Comm handle);

@@ -180,6 +180,8 @@ void Environment::abort(ExitCode code) const {
   std::_Exit(static_cast<int>(code));
 }
 
+Activity& Environment::activity() const { return parts_->progress.activity(); }
+
 const std::vector<TrafficRow>& Environment::traffic() const { return parts_->traffic.rows(); }
 void Environment::reset_traffic() const { parts_->traffic.reset(); }
 

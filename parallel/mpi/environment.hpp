@@ -10,6 +10,7 @@
 
 #include "core/error.hpp"
 #include "core/group.hpp"
+#include "parallel/mpi/activity.hpp"
 #include "parallel/mpi/traced_group.hpp"
 #include "parallel/mpi/traffic.hpp"
 
@@ -57,6 +58,9 @@ class Environment {
 
   // Ends all ranks with this code when they cannot be reached in an orderly way. Never returns.
   [[noreturn]] void abort(ExitCode code) const;
+
+  // What this rank does and waits for, for a watchdog's report.
+  Activity& activity() const;
 
   // What all groups of this environment sent since the start or the last reset; see
   // parallel/mpi/traffic.hpp.

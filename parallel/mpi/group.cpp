@@ -49,6 +49,7 @@ MpiGroup::MpiGroup(Communicator communicator,
       traffic_(&traffic),
       rank_(peers_.rank()),
       size_(peers_.size()),
+      world_ranks_(peers_.world_ranks()),
       highest_tag_(highest_tag(peers_.handle())) {}
 
 void MpiGroup::count_collective(const char* what,
@@ -65,6 +66,17 @@ TagRange MpiGroup::take_tags(index_t count) {
   return tags;
 }
 
+OperationNote MpiGroup::note(const char* operation, const char* what, const Tensor& x, int peer) {
+  OperationNote note;
+  note.operation = operation;
+  note.axis = &axis_;
+  note.what = what;
+  note.peer = peer < 0 ? -1 : world_ranks_[static_cast<std::size_t>(peer)];
+  note.bytes = x.defined() ? static_cast<index_t>(x.bytes()) : 0;
+  note.sequence = started_++;
+  return note;
+}
+
 bool MpiGroup::staged(const Tensor& x) const {
   return limits_.stage_all || x.device().kind == Device::Kind::cuda;
 }
@@ -76,14 +88,15 @@ index_t MpiGroup::staging_elements(const Tensor& x) const {
 // Tags are taken here, in the same order by all members, whenever the chunks will travel.
 Pending MpiGroup::start_exchange(const Tensor& flat,
                                  const SpecOf& spec_of,
-                                 std::vector<StagedChunk> chunks) {
+                                 std::vector<StagedChunk> chunks,
+                                 const OperationNote& note) {
   const auto exchange = [this](Tensor x, const ExchangeSpec& spec, const TagRange& tags) {
     return std::make_unique<Exchange>(collectives_.handle(), rank_, size_, std::move(x), spec, tags,
                                       limits_.message_elements);
   };
   if (!staged(flat)) {
     const ExchangeSpec spec = spec_of(flat.count());
-    return progress_->start(exchange(flat, spec, take_tags(2 * spec.rounds.count())));
+    return progress_->start(exchange(flat, spec, take_tags(2 * spec.rounds.count())), note);
   }
   std::vector<std::pair<ExchangeSpec, TagRange>> parts;
   for (const StagedChunk& chunk : chunks) {
@@ -93,7 +106,8 @@ Pending MpiGroup::start_exchange(const Tensor& flat,
   const auto travel = [exchange, parts](std::size_t chunk, Tensor host) {
     return exchange(std::move(host), parts[chunk].first, parts[chunk].second);
   };
-  return progress_->start(std::make_unique<Staged>(flat, flat, std::move(chunks), travel, nullptr));
+  return progress_->start(std::make_unique<Staged>(flat, flat, std::move(chunks), travel, nullptr),
+                          note);
 }
 
 Pending MpiGroup::start_all_reduce(Tensor x, Reduce reduce, const char* what) {
@@ -106,7 +120,8 @@ Pending MpiGroup::start_all_reduce(Tensor x, Reduce reduce, const char* what) {
                    limits_.bucket_bytes / item_bytes),
             reduce, !one_trip};
   };
-  return start_exchange(flatten(x, what), spec, cut_range(n, staging_elements(x), true, true));
+  return start_exchange(flatten(x, what), spec, cut_range(n, staging_elements(x), true, true),
+                        note("all_reduce", what, x));
 }
 
 Pending MpiGroup::start_reduce_scatter(Tensor x, const char* what) {
@@ -119,7 +134,8 @@ Pending MpiGroup::start_reduce_scatter(Tensor x, const char* what) {
   };
   const auto all = [](int) { return true; };
   const auto own = [this](int rank) { return rank == rank_; };
-  return start_exchange(flatten(x, what), spec, cut_spans(n, size_, staging_elements(x), all, own));
+  return start_exchange(flatten(x, what), spec, cut_spans(n, size_, staging_elements(x), all, own),
+                        note("reduce_scatter", what, x));
 }
 
 Pending MpiGroup::start_all_gather(Tensor x, const char* what) {
@@ -132,7 +148,8 @@ Pending MpiGroup::start_all_gather(Tensor x, const char* what) {
   const auto own = [this](int rank) { return rank == rank_; };
   const auto others = [this](int rank) { return rank != rank_; };
   return start_exchange(flatten(x, what), spec,
-                        cut_spans(n, size_, staging_elements(x), own, others));
+                        cut_spans(n, size_, staging_elements(x), own, others),
+                        note("all_gather", what, x));
 }
 
 Pending MpiGroup::start_all_to_all(Tensor to, Tensor from, const char* what) {
@@ -144,18 +161,20 @@ Pending MpiGroup::start_all_to_all(Tensor to, Tensor from, const char* what) {
   if (staged(from)) {
     // Whole, by way of the CPU's memory: rows that change places, never more than one activation.
     Tensor received = Tensor::staging({to.count()}, to.dtype(), to.device());
-    auto back = std::make_shared<Pending>(
-        start_blocks(received, flatten(from, what).to(Device{}), take_tags(1).of(0)));
+    auto back =
+        std::make_shared<Pending>(start_blocks(received, flatten(from, what).to(Device{}),
+                                               take_tags(1).of(0), note("all_to_all", what, from)));
     return Pending([back, received, to]() mutable {
       back->wait();
       to.reshape({to.count()}).copy_from(received);
     });
   }
-  return start_blocks(flatten(to, what), flatten(from, what), take_tags(1).of(0));
+  return start_blocks(flatten(to, what), flatten(from, what), take_tags(1).of(0),
+                      note("all_to_all", what, from));
 }
 
 // Equal blocks, one to each member; both tensors flat and of the CPU.
-Pending MpiGroup::start_blocks(Tensor to, Tensor from, int tag) {
+Pending MpiGroup::start_blocks(Tensor to, Tensor from, int tag, const OperationNote& note) {
   const index_t block = from.count() / size_;
   auto posted =
       std::make_unique<Posted>(collectives_.handle(), limits_, std::move(to), std::move(from));
@@ -168,7 +187,7 @@ Pending MpiGroup::start_blocks(Tensor to, Tensor from, int tag) {
     const int target = (rank_ + step) % size_;
     posted->transfers.send(posted->second, {target * block, block}, target, tag);
   }
-  return progress_->start(std::move(posted));
+  return progress_->start(std::move(posted), note);
 }
 
 void MpiGroup::check_peer(int peer, int tag, const char* what) const {
@@ -189,10 +208,12 @@ Pending MpiGroup::start_send(Tensor x, int to, int tag, const char* what) {
     return posted;
   };
   const Tensor flat = flatten(x, what);
-  if (!staged(x)) return progress_->start(post(flat));
-  return progress_->start(std::make_unique<Staged>(
-      flat, Tensor{}, cut_range(x.count(), staging_elements(x), true, false),
-      [post](std::size_t, Tensor host) { return post(std::move(host)); }, &sends_[{to, tag}]));
+  if (!staged(x)) return progress_->start(post(flat), note("send", what, x, to));
+  return progress_->start(
+      std::make_unique<Staged>(
+          flat, Tensor{}, cut_range(x.count(), staging_elements(x), true, false),
+          [post](std::size_t, Tensor host) { return post(std::move(host)); }, &sends_[{to, tag}]),
+      note("send", what, x, to));
 }
 
 Pending MpiGroup::start_receive(Tensor x, int from, int tag, const char* what) {
@@ -203,10 +224,13 @@ Pending MpiGroup::start_receive(Tensor x, int from, int tag, const char* what) {
     return posted;
   };
   const Tensor flat = flatten(x, what);
-  if (!staged(x)) return progress_->start(post(flat));
-  return progress_->start(std::make_unique<Staged>(
-      Tensor{}, flat, cut_range(x.count(), staging_elements(x), false, true),
-      [post](std::size_t, Tensor host) { return post(std::move(host)); }, &receives_[{from, tag}]));
+  if (!staged(x)) return progress_->start(post(flat), note("receive", what, x, from));
+  return progress_->start(
+      std::make_unique<Staged>(
+          Tensor{}, flat, cut_range(x.count(), staging_elements(x), false, true),
+          [post](std::size_t, Tensor host) { return post(std::move(host)); },
+          &receives_[{from, tag}]),
+      note("receive", what, x, from));
 }
 
 void MpiGroup::broadcast(Tensor x, int root, const char* what) {
@@ -214,14 +238,14 @@ void MpiGroup::broadcast(Tensor x, int root, const char* what) {
   Tensor here = flatten(x, what).to(Device{});
   auto posted = std::make_unique<Posted>(collectives_.handle(), limits_, here);
   posted->transfers.broadcast(posted->first, root);
-  progress_->start(std::move(posted)).wait();
+  progress_->start(std::move(posted), note("broadcast", what, x)).wait();
   if (x.device() != Device{}) x.reshape({x.count()}).copy_from(here);
 }
 
 void MpiGroup::barrier() {
   auto posted = std::make_unique<Posted>(collectives_.handle(), limits_, Tensor{});
   posted->transfers.barrier();
-  progress_->start(std::move(posted)).wait();
+  progress_->start(std::move(posted), note("barrier", "control", {})).wait();
 }
 
 }  // namespace lockstep::mpi

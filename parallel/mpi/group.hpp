@@ -4,6 +4,7 @@
 // same order by all members.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <utility>
@@ -60,8 +61,10 @@ class MpiGroup final : public Group {
   index_t staging_elements(const Tensor& x) const;
   Pending start_exchange(const Tensor& flat,
                          const SpecOf& spec_of,
-                         std::vector<StagedChunk> chunks);
-  Pending start_blocks(Tensor to, Tensor from, int tag);
+                         std::vector<StagedChunk> chunks,
+                         const OperationNote& note);
+  Pending start_blocks(Tensor to, Tensor from, int tag, const OperationNote& note);
+  OperationNote note(const char* operation, const char* what, const Tensor& x, int peer = -1);
   void count_collective(const char* what, const char* operation, index_t elements, DType dtype);
   void check_peer(int peer, int tag, const char* what) const;
   TagRange take_tags(index_t count);
@@ -72,6 +75,8 @@ class MpiGroup final : public Group {
   Progress* progress_;
   Traffic* traffic_;
   int rank_, size_;
+  std::vector<int> world_ranks_;  // of the members
+  std::uint64_t started_ = 0;
   int highest_tag_;
   index_t next_tag_ = 0;
   std::map<Peer, Turns> sends_, receives_;  // of staged messages

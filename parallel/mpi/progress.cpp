@@ -11,20 +11,22 @@ constexpr std::chrono::seconds patience_while_unwinding{2};
 
 }  // namespace
 
-Pending Progress::start(std::unique_ptr<Operation> operation) {
+Pending Progress::start(std::unique_ptr<Operation> operation, const OperationNote& note) {
   advance_all();
   if (operation->advance()) return {};
   const std::uint64_t ticket = next_ticket_++;
   active_.push_back({ticket, std::move(operation)});
-  return Pending([this, ticket] { wait(ticket); });
+  return Pending([this, ticket, note] { wait(ticket, note); });
 }
 
-void Progress::wait(std::uint64_t ticket) {
+void Progress::wait(std::uint64_t ticket, const OperationNote& note) {
   if (std::uncaught_exceptions() == 0) deadline_.reset();
+  activity_.begin_wait(note);
   while (!finished(ticket)) {
     advance_all();
-    if (std::uncaught_exceptions() > 0 && given_up()) return;
+    if (std::uncaught_exceptions() > 0 && given_up()) break;
   }
+  activity_.end_wait();
 }
 
 // An exception on this rank may be why the peer never answers: it must reach main, whose abort ends

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/group.hpp"
+#include "parallel/mpi/activity.hpp"
 
 namespace lockstep::mpi {
 
@@ -22,7 +23,10 @@ class Operation {
 class Progress {
  public:
   // Also moves what was started before. The Pending refers to this object, which must outlive it.
-  [[nodiscard]] Pending start(std::unique_ptr<Operation> operation);
+  // note: what a report says while it is waited for.
+  [[nodiscard]] Pending start(std::unique_ptr<Operation> operation, const OperationNote& note);
+
+  Activity& activity() { return activity_; }
 
  private:
   struct Active {
@@ -30,11 +34,12 @@ class Progress {
     std::unique_ptr<Operation> operation;
   };
 
-  void wait(std::uint64_t ticket);
+  void wait(std::uint64_t ticket, const OperationNote& note);
   bool given_up();
   void advance_all();
   bool finished(std::uint64_t ticket) const;
 
+  Activity activity_;
   std::vector<Active> active_;
   std::uint64_t next_ticket_ = 0;
   std::optional<std::chrono::steady_clock::time_point> deadline_;  // of all waits of one unwinding

@@ -168,16 +168,43 @@ TEST_F(Checkpoint, AStepSavedAgainReplacesADamagedOne) {
   EXPECT_EQ(names_in(checkpoints), "step-000000001");
 }
 
-TEST_F(Checkpoint, PruningKeepsTheNewestAndClearsLeftovers) {
+TEST_F(Checkpoint, PruningKeepsTheNewest) {
   for (std::int64_t step : {1, 2, 3, 1000000000}) save(step);
-  fs::create_directories(checkpoints + "/.tmp-4-99/part");
-  fs::create_directories(checkpoints + "/.trash-step-000000000");
   fs::create_directories(checkpoints + "/damaged-step-000000002");
 
   prune_checkpoints(checkpoints, 2);
 
   EXPECT_EQ(names_in(checkpoints), "damaged-step-000000002 step-000000003 step-1000000000");
   EXPECT_EQ(list_checkpoints(checkpoints).front(), checkpoints + "/step-1000000000");
+}
+
+TEST_F(Checkpoint, PruningKeepsTheStepsOfKeepEvery) {
+  for (std::int64_t step : {5, 10, 15, 20}) save(step);
+
+  prune_checkpoints(checkpoints, 1, 10);
+
+  EXPECT_EQ(names_in(checkpoints), "step-000000010 step-000000020");
+}
+
+TEST_F(Checkpoint, CleaningLeavesWhatNewerStartsMade) {
+  save(10);
+  for (const char* name : {".tmp-20.i2-a", ".tmp-30.i3-b", ".tmp-40", ".trash-step-000000005"})
+    fs::create_directories(checkpoints + "/" + name);
+
+  clean_leftovers(checkpoints, 2);
+
+  EXPECT_EQ(names_in(checkpoints), ".tmp-30.i3-b step-000000010");
+}
+
+TEST_F(Checkpoint, CleaningPutsBackWhatWasSetAside) {
+  save(10);
+  fs::rename(checkpoints + "/step-000000010", checkpoints + "/.aside-step-000000010");
+  save(20);
+  fs::create_directories(checkpoints + "/.aside-step-000000020");
+
+  clean_leftovers(checkpoints, 2);
+
+  EXPECT_EQ(names_in(checkpoints), "step-000000010 step-000000020");
 }
 
 TEST_F(Checkpoint, PruningDoesNotCountDamagedOnes) {

@@ -128,6 +128,10 @@ SaveResult RunState::save(const std::string& checkpoints, std::int64_t step) con
   return save_checkpoint(environment(), topology_, checkpoints, meta(step), store_, optimizer_);
 }
 
+std::unique_ptr<CheckpointSaver> RunState::saver(const SaverConfig& config) const {
+  return std::make_unique<CheckpointSaver>(environment(), topology_, store_, config);
+}
+
 void RunState::load(const std::string& step_directory, bool with_moments) {
   load_checkpoint(environment(), topology_, step_directory, store_,
                   with_moments ? &optimizer_ : nullptr);

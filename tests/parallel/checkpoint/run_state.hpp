@@ -10,6 +10,7 @@
 
 #include "core/model/parameter_table.hpp"
 #include "parallel/checkpoint/checkpoint.hpp"
+#include "parallel/checkpoint/saver.hpp"
 #include "parallel/topology.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -38,6 +39,8 @@ class RunState {
   index_t num_wrong(bool with_moments = true, DType rounded_to = DType::f32) const;
 
   SaveResult save(const std::string& checkpoints, std::int64_t step) const;
+  std::unique_ptr<CheckpointSaver> saver(const SaverConfig& config) const;
+  const OptimizerState& optimizer() const { return optimizer_; }
   void load(const std::string& step_directory, bool with_moments = true);
   std::string hash() const;
 

@@ -1,0 +1,66 @@
+#!/bin/bash
+# How much of the time is work when faults come at random: ranks killed, all killed, mpirun killed, a rank frozen. Prints the share
+# measured, the steps done twice, and what Young and Daly's formula says for the stall and the restart that were met.
+# goodput.sh LOCKSTEP MPIRUN [SECONDS [MTBF]]      default 1200 seconds, a fault every 60 on average
+# shellcheck disable=SC2046,SC2086,SC2154  # model_options are words; lockstep and mpirun come from common.sh
+set -u
+here=$(cd "$(dirname "$0")/../end_to_end" && pwd)
+# shellcheck source=tests/end_to_end/common.sh
+. "$here/common.sh"
+seconds=${3:-1200} mtbf=${4:-60}
+export OMPI_MCA_odls_base_sigkill_timeout=0
+make_corpora 60
+
+# start RUN STEPS: four ranks in the background; each leaves its process id.
+start() {
+  rm -f pid.*
+  # shellcheck disable=SC2016  # $0 and $@ belong to the inner sh
+  "$mpirun" -n 4 sh -c 'echo $$ >pid.$OMPI_COMM_WORLD_RANK; exec "$0" "$@"' "$lockstep" pretrain $(model_options gpt 128) \
+    --learning-rate 1e-3 --global-batch-size 16 --microbatch-size 4 --decay constant --steps "$2" --log-every 1000 \
+    --checkpoint-every "$every" --watchdog-seconds 5 --tp 2 --pp 2 --output "$1" >>"$1.log" 2>&1 &
+  launcher=$!
+}
+now() { date +%s.%N; }
+# field EVENT NAME RUN: that number of each such event.
+field() { sed -n "s/^{\"event\":\"$1\",.*\"$2\":\([0-9.e+-]*\).*/\1/p" "$3/metrics.jsonl"; }
+mean() { awk '{ s += $1 } END { print (NR ? s / NR : 0) }'; }
+calculate() { awk "BEGIN { print $* }"; }
+
+every=10
+start calm 60
+wait $launcher
+step_seconds=$(field step seconds calm | tail -n 40 | mean)
+stall=$(field checkpoint blocked_seconds calm | mean)
+# Young: a save every sqrt(2 stall MTBF) seconds costs least; not more often than the save itself takes.
+every=$(calculate "int(sqrt(2 * ($stall + 0.001) * $mtbf) / $step_seconds) + 1")
+echo "calm: $step_seconds s a step, $stall s blocked a save; saving every $every steps"
+
+began=$(now) faults=0 restarts=0
+end=$((SECONDS + seconds))
+while [ $SECONDS -lt $end ]; do
+  before=$(grep -c '"event":"step"' soak/metrics.jsonl 2>/dev/null)
+  launched=$(now)
+  start soak 100000000
+  until [ "$(grep -c '"event":"step"' soak/metrics.jsonl 2>/dev/null)" -gt "${before:-0}" ] 2>/dev/null; do sleep 0.1; done
+  restarts=$(calculate "$restarts + $(now) - $launched")
+  wait_seconds=$(awk -v m="$mtbf" -v seed="$RANDOM" 'BEGIN { srand(seed); print -m * log(1 - rand()) }')
+  left=$((end - SECONDS))
+  sleep "$(calculate "$wait_seconds < $left ? $wait_seconds : ($left > 0 ? $left : 0)")"
+  case $((RANDOM % 4)) in
+    0) kill -KILL "$(cat pid.$((RANDOM % 4)))" ;;
+    1) kill -KILL $(cat pid.*) ;;
+    2) kill -KILL $launcher ;;
+    *) kill -STOP "$(cat pid.$((RANDOM % 4)))" ;;
+  esac 2>/dev/null
+  wait $launcher 2>/dev/null
+  faults=$((faults + 1))
+done
+elapsed=$(calculate "$(now) - $began")
+all=$(field step step soak | wc -l)
+useful=$(field step step soak | sort -n -u | wc -l)
+restart=$(calculate "$restarts / $faults")
+met=$(calculate "$elapsed / $faults")
+echo "soak: $faults faults in $elapsed s, one each $met s; restart to the first step $restart s"
+echo "lost work: $((all - useful)) of $all steps done twice"
+echo "goodput: $(calculate "$useful * $step_seconds / $elapsed")"
+echo "predicted: $(calculate "1 - sqrt(2 * ($stall + 0.001) / $met) - $restart / $met")"
