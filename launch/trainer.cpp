@@ -161,10 +161,10 @@ void Trainer::repeat_passes(const StepBatch& batch,
                             std::int64_t step,
                             std::vector<LossTerm> terms,
                             const Probe& probe) {
-  store_.gradients().fill_zero();
+  store_.gradients_by_use().fill_zero();
   Context seen = context(step, terms, true);
   seen.probe = &probe;
-  runner_.run(on_device(batch), seen);
+  runner_->run(on_device(batch), seen);
 }
 
 void Trainer::apply_gradients(std::int64_t step, double rate, StepResult& result) {

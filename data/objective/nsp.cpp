@@ -122,7 +122,7 @@ NspPair NspObjective::pair(int shard,
 void NspObjective::truncate(NspPair& pair, std::uint64_t sample) const {
   Draws draws(rule_.seed, "nsp truncate", sample);
   // A sentence may be a whole book without a full stop: what is certain to go goes at once.
-  for (Span* span : {&pair.a, &pair.b}) {
+  for (TokenRun* span : {&pair.a, &pair.b}) {
     const index_t excess = span->size() - 2 * rule_.T;
     if (excess <= 0) continue;
     const auto front = static_cast<index_t>(draws.below(static_cast<std::uint64_t>(excess) + 1));
@@ -130,7 +130,7 @@ void NspObjective::truncate(NspPair& pair, std::uint64_t sample) const {
     span->end -= excess - front;
   }
   while (pair.a.size() + pair.b.size() > rule_.T - 3) {
-    Span& longer = pair.a.size() > pair.b.size() ? pair.a : pair.b;
+    TokenRun& longer = pair.a.size() > pair.b.size() ? pair.a : pair.b;
     if (draws.chance(half)) {
       ++longer.begin;
     } else {
@@ -154,7 +154,7 @@ Example NspObjective::example(int shard,
   example.label = chosen.label;
   std::vector<std::int32_t> candidates;
   example.tokens.push_back(*ids.cls);
-  for (const Span& span : {chosen.a, chosen.b}) {
+  for (const TokenRun& span : {chosen.a, chosen.b}) {
     if (span.size() < 0) {
       fail("corpus ", corpus_.info().directory, ": the sentences of document ", document,
            " in shard ", shard, " are not in order: build the corpus again");

@@ -9,7 +9,7 @@
 namespace lockstep {
 
 // A run of tokens in a shard.
-struct Span {
+struct TokenRun {
   int shard = 0;
   index_t begin = 0, end = 0;
 
@@ -17,7 +17,7 @@ struct Span {
 };
 
 struct NspPair {
-  Span a, b;
+  TokenRun a, b;
   std::int32_t label = 0;
   index_t sentences_used = 0;  // of the document: those of A, and of B when it follows
 };
