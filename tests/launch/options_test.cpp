@@ -157,7 +157,7 @@ TEST(Options, RefusesUnknownRepeatedMissingAndStrayOnes) {
 
 TEST(Options, RefusesWhatIsNotThereYet) {
   const std::vector<Words> all = {
-      {"--precision", "bf16"}, {"--device", "cuda"}, {"--tensorboard"}, {"--verify-every", "10"}};
+      {"--precision", "bf16"}, {"--tensorboard"}, {"--verify-every", "10"}};
 
   for (const Words& words : all) {
     expect_words(refused_run(words), {words[words.size() > 2 ? 2 : 0], "not there yet"});
