@@ -9,12 +9,27 @@
 
 #include "core/error.hpp"
 #include "data/collate.hpp"
+#include "data/cut_batch.hpp"
 #include "data/examples.hpp"
 
 namespace lockstep {
 namespace {
 
+void validate_cut(const LoaderConfig& config) {
+  require(config.cp_degree >= 1 && config.cp_rank >= 0 && config.cp_rank < config.cp_degree,
+          "cp rank ", config.cp_rank, " of ", config.cp_degree);
+  require(config.cp_degree == 1 || config.sequence_length % (2 * config.cp_degree) == 0,
+          "--sequence-length ", config.sequence_length, " is not a multiple of 2 x --cp ",
+          config.cp_degree);
+}
+
+Batch batch_of(const std::vector<Example>& rows, const LoaderConfig& config, std::int32_t pad_id) {
+  return cut_batch(collate(rows, config.sequence_length, pad_id, config.objective),
+                   {config.cp_rank, config.cp_degree});
+}
+
 void validate(const LoaderConfig& config) {
+  validate_cut(config);
   require(config.dp_degree >= 1 && config.dp_rank >= 0 && config.dp_rank < config.dp_degree,
           "dp rank ", config.dp_rank, " of ", config.dp_degree);
   require(config.microbatch_size >= 1, "--microbatch-size ", config.microbatch_size,
@@ -24,11 +39,22 @@ void validate(const LoaderConfig& config) {
           "--global-batch-size ", config.global_batch_size,
           " is not a multiple of --microbatch-size ", config.microbatch_size, " times dp ",
           config.dp_degree);
+  require(config.ramp_steps == 0 ||
+              (config.ramp_start >= 1 && config.global_batch_size % config.ramp_start == 0 &&
+               config.ramp_start % (config.microbatch_size * config.dp_degree) == 0),
+          "--batch-ramp starts at ", config.ramp_start, ", which must divide --global-batch-size ",
+          config.global_batch_size, " and be a multiple of --microbatch-size ",
+          config.microbatch_size, " times dp ", config.dp_degree);
   require(config.prefetch >= 0 && config.prefetch <= 1024, "--prefetch ", config.prefetch,
           " is not from 0 to 1024");
 }
 
 }  // namespace
+
+BatchRamp ramp_of(const LoaderConfig& config) {
+  const index_t full = config.global_batch_size;
+  return {full, config.ramp_steps > 0 ? config.ramp_start : full, config.ramp_steps};
+}
 
 struct Loader::Parts {
   explicit Parts(const LoaderConfig& config) : config(config), examples(config) {}
@@ -54,16 +80,14 @@ struct Loader::Parts {
 };
 
 StepBatch Loader::Parts::make(std::int64_t step) const {
-  const index_t own = config.global_batch_size / config.dp_degree;
-  std::uint64_t sample =
-      static_cast<std::uint64_t>(step - 1) * static_cast<std::uint64_t>(config.global_batch_size) +
-      static_cast<std::uint64_t>(config.dp_rank * own);
+  const BatchRamp ramp = ramp_of(config);
+  const index_t own = ramp.size_at(step) / config.dp_degree;
+  auto sample = static_cast<std::uint64_t>(ramp.before(step) + config.dp_rank * own);
   StepBatch batch;
   for (index_t done = 0; done < own; done += config.microbatch_size) {
     std::vector<Example> rows;
     for (index_t b = 0; b < config.microbatch_size; ++b) rows.push_back(examples.at(sample++));
-    batch.microbatches.push_back(
-        collate(rows, config.sequence_length, examples.pad_id(), config.objective));
+    batch.microbatches.push_back(batch_of(rows, config, examples.pad_id()));
   }
   return batch;
 }
@@ -149,6 +173,7 @@ ValidationLoader::ValidationLoader(const LoaderConfig& config, index_t sequences
   require(sequences >= 0, "--validation-sequences ", sequences, " is negative");
   require(config.microbatch_size >= 1, "--microbatch-size ", config.microbatch_size,
           " is not positive");
+  validate_cut(config);
   parts_.reset(new Parts{config, ValidationExamples(config, sequences)});
 }
 
@@ -170,7 +195,7 @@ Batch ValidationLoader::microbatch(index_t index) const {
   const index_t last = std::min(first + size, num_samples());
   std::vector<Example> rows;
   for (index_t sample = first; sample < last; ++sample) rows.push_back(parts_->examples.at(sample));
-  return collate(rows, config.sequence_length, parts_->examples.pad_id(), config.objective);
+  return batch_of(rows, config, parts_->examples.pad_id());
 }
 
 index_t required_vocab(const std::string& corpus_directory, Objective objective) {

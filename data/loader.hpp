@@ -1,6 +1,6 @@
 // From a global step number to this rank's microbatches: sampler + objective, one step ahead in a
-// thread of its own. Sees (dp rank, dp degree) as two ints. Everything is a function of (seed,
-// global sample number): no state but the step.
+// thread of its own. Sees ranks and degrees of dp and cp as ints. Everything is a function of
+// (seed, global sample number): no state but the step.
 #pragma once
 
 #include <memory>
@@ -9,6 +9,7 @@
 
 #include "core/model/batch.hpp"
 #include "core/model/config.hpp"
+#include "data/batch_ramp.hpp"
 
 namespace lockstep {
 
@@ -23,11 +24,17 @@ struct LoaderConfig {
   Objective objective = Objective::causal;
   index_t sequence_length = 0;
   index_t global_batch_size = 0, microbatch_size = 0;
+  index_t ramp_start = 0;       // sequences of step 1; 0: all steps are whole
+  std::int64_t ramp_steps = 0;  // see data/batch_ramp.hpp
   double mask_probability = 0.15;
   std::uint64_t seed = 0;
   int prefetch = 2;  // steps ahead; 0: in the caller's thread
   int dp_rank = 0, dp_degree = 1;
+  int cp_rank = 0, cp_degree = 1;  // of the ranks that share each sequence
 };
+
+// The sizes of a run's global batches.
+BatchRamp ramp_of(const LoaderConfig& config);
 
 class Loader {
  public:

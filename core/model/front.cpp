@@ -20,8 +20,9 @@ Embedding::Tables tables(const ModelConfig& config, const ParameterStore& store,
 
 }  // namespace
 
-Front::Front(const ModelConfig& config, const ParameterStore& store, Group& tp)
-    : embedding_(tables(config, store, tp), tp), dropout_(config.dropout) {
+Front::Front(const ModelConfig& config, const ParameterStore& store, Group& tp, Rows rows)
+    : embedding_(tables(config, store, tp), tp, rows),
+      dropout_{Site::Op::embedding, config.dropout} {
   if (config.embedding_norm) {
     norm_.emplace(store.get("embeddings.norm.weight"), store.get_if("embeddings.norm.bias"),
                   config.norm_epsilon);
@@ -31,17 +32,15 @@ Front::Front(const ModelConfig& config, const ParameterStore& store, Group& tp)
 Tensor Front::forward(const Batch& batch, Saved& saved, const Context& context) const {
   Tensor x = embedding_.forward(batch.tokens, batch.segments, saved.embedding, context);
   if (norm_) x = norm_->forward(x, saved.norm, context);
-  const DropoutSpec dropout = context.dropout(Site::Op::embedding, dropout_);
-  if (dropout.probability > 0) dropout_forward(x, x, Tensor{}, dropout);
+  dropout_forward(x, x, Tensor{}, dropout_, context);
   return x;
 }
 
 void Front::backward_input(const Tensor& dx, Saved& saved, const Context& context) const {
-  const DropoutSpec dropout = context.dropout(Site::Op::embedding, dropout_);
   Tensor dsum = dx;
-  if (dropout.probability > 0) {
+  if (dropout_.probability > 0) {
     dsum = Tensor::empty(dx.shape(), dx.dtype(), dx.device());
-    dropout_backward(dsum, dx, dropout);
+    dropout_backward(dsum, dx, dropout_, context);
   }
   if (norm_) dsum = norm_->backward_input(dsum, saved.norm, context);
   embedding_.backward_input(dsum, saved.embedding);

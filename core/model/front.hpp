@@ -1,4 +1,4 @@
-// The first position of the plan: Batch -> x (B*T, C).
+// The first position of the plan: Batch -> x (B*T, C), or this rank's shard of its rows.
 // x = drop(norm(embedding)); the norm is BERT's, absent in GPT.
 #pragma once
 
@@ -8,6 +8,7 @@
 #include "core/model/batch.hpp"
 #include "core/model/config.hpp"
 #include "core/model/parameter_table.hpp"
+#include "core/nn/dropout.hpp"
 #include "core/nn/embedding.hpp"
 #include "core/nn/layer_norm.hpp"
 
@@ -20,7 +21,7 @@ class Front {
     LayerNorm::Saved norm;
   };
 
-  Front(const ModelConfig& config, const ParameterStore& store, Group& tp);
+  Front(const ModelConfig& config, const ParameterStore& store, Group& tp, Rows rows);
 
   Tensor forward(const Batch& batch, Saved& saved, const Context& context) const;
   void backward_input(const Tensor& dx, Saved& saved, const Context& context) const;
@@ -29,7 +30,7 @@ class Front {
  private:
   Embedding embedding_;
   std::optional<LayerNorm> norm_;
-  double dropout_;
+  DropoutSite dropout_;
 };
 
 }  // namespace lockstep

@@ -1,9 +1,14 @@
 #include "core/model/head.hpp"
 
+#include <cassert>
+#include <utility>
+
 namespace lockstep {
 
-Head::Head(const ModelConfig& config, const ParameterStore& store, Group& tp)
-    : lm_(config, store, tp),
+Head::Head(const ModelConfig& config, const ParameterStore& store, Group& tp, Rows rows)
+    : lm_(config, store, tp, rows),
+      tp_(&tp),
+      rows_(rows),
       width_(config.width),
       dtype_(store.values().dtype()),
       device_(store.values().device()) {
@@ -12,13 +17,15 @@ Head::Head(const ModelConfig& config, const ParameterStore& store, Group& tp)
                   config.norm_epsilon);
   }
   if (config.objective == Objective::mlm_nsp) nsp_.emplace(store);
+  assert(!nsp_ || !lm_.leaves_parts());  // the parts would be summed with a whole
 }
 
 void Head::forward(const Batch& batch,
                    const Tensor& x,
                    Saved& saved,
                    const Context& context) const {
-  const Tensor normed = norm_ ? norm_->forward(x, saved.norm, context) : x;
+  Tensor normed = norm_ ? norm_->forward(x, saved.norm, context) : x;
+  if (rows_ == Rows::cut) normed = gather_shards(normed, *tp_, "head");
   lm_.forward(batch, normed, saved.lm, context);
   if (nsp_) nsp_->forward(batch, normed, saved.nsp, context);
 }
@@ -28,6 +35,11 @@ Tensor Head::backward_input(const Batch& batch, Saved& saved, const Context& con
   Tensor dx = Tensor::zeros({batch.B * batch.T, width_}, dtype_, device_);
   lm_.backward_input(dx, saved.lm, context);
   if (nsp_) nsp_->backward_input(dx, saved.nsp, context);
+  if (lm_.leaves_parts()) {
+    dx = sum_to_shards(std::move(dx), *tp_, "head");
+  } else if (rows_ == Rows::cut) {
+    dx = own_shard(dx, *tp_);
+  }
   return norm_ ? norm_->backward_input(dx, saved.norm, context) : dx;
 }
 

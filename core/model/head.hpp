@@ -1,5 +1,6 @@
 // The last position of the plan: x (B*T, C) -> loss terms.
-// [final norm] -> LmHead, and NspHead for mlm_nsp; dx is their sum.
+// [final norm] -> LmHead, and NspHead for mlm_nsp; dx is their sum. With Rows::cut x and dx are
+// shards: normed, then gathered, because targets may be in any row.
 #pragma once
 
 #include <optional>
@@ -17,7 +18,7 @@ class Head {
     NspHead::Saved nsp;
   };
 
-  Head(const ModelConfig& config, const ParameterStore& store, Group& tp);
+  Head(const ModelConfig& config, const ParameterStore& store, Group& tp, Rows rows);
 
   void forward(const Batch& batch, const Tensor& x, Saved& saved, const Context& context) const;
   Tensor backward_input(const Batch& batch, Saved& saved, const Context& context) const;
@@ -28,6 +29,8 @@ class Head {
   std::optional<LayerNorm> norm_;
   LmHead lm_;
   std::optional<NspHead> nsp_;
+  Group* tp_;
+  Rows rows_;
   index_t width_;
   DType dtype_;
   Device device_;

@@ -29,18 +29,25 @@ void MlmTransform::backward_weight(Saved& saved, const Context& context) const {
   dense_.backward_weight(saved.dense, context);
 }
 
-LmHead::LmHead(const ModelConfig& config, const ParameterStore& store, Group& tp)
+LmHead::LmHead(const ModelConfig& config, const ParameterStore& store, Group& tp, Rows rows)
     : loss_(store.get("embeddings.token.weight"),
             store.get_if("head.decoder.bias"),
             {tp.rank() * store.get("embeddings.token.weight").value.rows(), config.vocab_size},
             0,
-            tp) {
+            tp),
+      tp_(&tp),
+      rows_(rows) {
   if (config.mlm_transform) {
+    Parameter norm = store.get("head.norm.weight"), norm_bias = store.get_if("head.norm.bias");
+    // A final norm under the same name works on shards, so its gradient is summed over tp; the
+    // transform's is the same on every rank and must come from one of them.
+    if (config.final_norm && rows == Rows::cut && tp.rank() != 0) {
+      norm.gradient = norm.gradient.clone();
+      if (norm_bias.defined()) norm_bias.gradient = norm_bias.gradient.clone();
+    }
     transform_.emplace(Linear(store.get("head.transform.weight"),
                               store.get_if("head.transform.bias"), Split::none, tp),
-                       config.activation,
-                       LayerNorm(store.get("head.norm.weight"), store.get_if("head.norm.bias"),
-                                 config.norm_epsilon));
+                       config.activation, LayerNorm(norm, norm_bias, config.norm_epsilon));
   }
 }
 
@@ -53,6 +60,8 @@ Tensor LmHead::picked(const Tensor& x,
   return transform_ ? transform_->forward(y, saved, context) : y;
 }
 
+bool LmHead::leaves_parts() const { return rows_ == Rows::cut && !transform_; }
+
 void LmHead::forward(const Batch& batch,
                      const Tensor& x,
                      Saved& saved,
@@ -64,6 +73,7 @@ void LmHead::forward(const Batch& batch,
 
 void LmHead::backward_input(Tensor& dx, Saved& saved, const Context& context) const {
   Tensor dpicked = loss_.backward_input(saved.loss, context);
+  if (!leaves_parts()) tp_->all_reduce(dpicked, Reduce::sum, "head");
   if (transform_) dpicked = transform_->backward_input(dpicked, saved.transform, context);
   add_rows(dx, dpicked, saved.rows);
 }

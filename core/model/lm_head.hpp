@@ -2,6 +2,8 @@
 // rows picked by the batch (n, C) -> [transform] -> tied decoder -> cross-entropy.
 // The transform is BERT's; it runs on the picked rows only and is whole on every tp rank. The
 // decoder is the token table, cut over the vocabulary, with a bias of its own after a transform.
+// Each tp rank's dx is the part of its columns; the parts are summed here, but for Rows::cut
+// without a transform, where the sum may go to shards at once.
 #pragma once
 
 #include <optional>
@@ -46,7 +48,9 @@ class LmHead {
     VocabularyLoss::Saved loss;
   };
 
-  LmHead(const ModelConfig& config, const ParameterStore& store, Group& tp);
+  LmHead(const ModelConfig& config, const ParameterStore& store, Group& tp, Rows rows);
+
+  bool leaves_parts() const;  // backward_input's dx is still to be summed over tp
 
   void forward(const Batch& batch, const Tensor& x, Saved& saved, const Context& context) const;
   // Adds into dx (B*T, C).
@@ -62,6 +66,8 @@ class LmHead {
 
   std::optional<MlmTransform> transform_;
   VocabularyLoss loss_;
+  Group* tp_;
+  Rows rows_;
 };
 
 }  // namespace lockstep

@@ -7,10 +7,12 @@
 namespace lockstep {
 namespace {
 
+// Of each sample whose position 0 is on this rank: of all, or of none.
 Tensor first_rows(const Batch& batch) {
-  Tensor rows = Tensor::empty({batch.B}, DType::i32);
-  for (index_t b = 0; b < batch.B; ++b) {
-    rows.data<std::int32_t>()[b] = static_cast<std::int32_t>(b * batch.T);
+  Tensor rows = Tensor::empty({batch.labels.count()}, DType::i32);
+  const index_t S = batch.cut.chunk_length(batch.T);
+  for (index_t b = 0; b < rows.count(); ++b) {
+    rows.data<std::int32_t>()[b] = static_cast<std::int32_t>(b * S);
   }
   return rows.to(batch.tokens.device());
 }
@@ -28,7 +30,7 @@ void NspHead::forward(const Batch& batch,
                       Saved& saved,
                       const Context& context) const {
   saved.rows = first_rows(batch);
-  Tensor first = Tensor::empty({batch.B, x.columns()}, x.dtype(), x.device());
+  Tensor first = Tensor::empty({saved.rows.count(), x.columns()}, x.dtype(), x.device());
   gather_rows(first, x, saved.rows);
   const Tensor dense = pooler_.forward(first, saved.pooler, context);
   saved.pooled = Tensor::empty(dense.shape(), x.dtype(), x.device());

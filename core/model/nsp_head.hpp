@@ -1,6 +1,6 @@
 // Next-sentence prediction (Devlin et al. 2019); term 1 of the loss.
 // first token's row (B, C) -> tanh(pooler) -> classifier (B, 2) -> cross-entropy with labels.
-// Whole on every tp rank: no communication.
+// Whole on every tp rank: no communication. With sequences cut over cp, on the rank of position 0.
 #pragma once
 
 #include <memory>

@@ -16,9 +16,13 @@ Shape local_shape(const ParameterRow& row, const Rectangle& rectangle) {
                                : Shape{rectangle.rows(), rectangle.columns()};
 }
 
-bool used_by(const ParameterRow& row, StageRange range) {
-  return std::any_of(row.uses.begin(), row.uses.end(),
-                     [&](index_t use) { return use >= range.first && use < range.last; });
+bool used_by(const ParameterRow& row, const std::vector<StageRange>& ranges) {
+  for (const StageRange range : ranges) {
+    for (const index_t use : row.uses) {
+      if (use >= range.first && use < range.last) return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace
@@ -28,10 +32,18 @@ ParameterStore::ParameterStore(const ParameterTable& table,
                                int tp_rank,
                                int tp_size,
                                DType dtype,
+                               Device device)
+    : ParameterStore(table, std::vector<StageRange>{range}, tp_rank, tp_size, dtype, device) {}
+
+ParameterStore::ParameterStore(const ParameterTable& table,
+                               const std::vector<StageRange>& ranges,
+                               int tp_rank,
+                               int tp_size,
+                               DType dtype,
                                Device device) {
   index_t count = 0;
   for (const ParameterRow& row : table.rows()) {
-    if (!used_by(row, range)) continue;
+    if (!used_by(row, ranges)) continue;
     const Rectangle rectangle = local_rectangle(row, tp_rank, tp_size);
     entries_.push_back({&row, rectangle, count, {}});
     count += rectangle.count();

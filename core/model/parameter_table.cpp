@@ -12,9 +12,11 @@ namespace lockstep {
 namespace {
 
 // Collects the rows of a config, in the order of the header's list.
-class Rows {
+class RowList {
  public:
-  explicit Rows(const ModelConfig& config) : config_(config) {
+  RowList(const ModelConfig& config, bool sequence_parallel)
+      : config_(config),
+        sharded_{sequence_parallel ? Cut::Kind::partial : Cut::Kind::replicated, 0} {
     embeddings();
     for (index_t layer = 0; layer < config.layers; ++layer) block(layer);
     head();
@@ -45,9 +47,9 @@ class Rows {
   void bias(const std::string& name, index_t count, Cut cut, index_t use) {
     if (config_.bias) add(name, {count}, cut, {Init::Kind::zeros, 0}, {use});
   }
-  void norm(const std::string& name, index_t use) {
-    add(name + ".weight", {config_.width}, whole, {Init::Kind::ones, 0}, {use});
-    bias(name + ".bias", config_.width, whole, use);
+  void norm(const std::string& name, Cut cut, index_t use) {
+    add(name + ".weight", {config_.width}, cut, {Init::Kind::ones, 0}, {use});
+    bias(name + ".bias", config_.width, cut, use);
   }
 
   void embeddings() {
@@ -60,7 +62,7 @@ class Rows {
     if (config_.segment_types > 0) {
       matrix("embeddings.segment.weight", {config_.segment_types, C}, whole, {0});
     }
-    if (config_.embedding_norm) norm("embeddings.norm", 0);
+    if (config_.embedding_norm) norm("embeddings.norm", sharded_, 0);
   }
 
   void block(index_t layer) {
@@ -79,17 +81,19 @@ class Rows {
       bias(build_string(prefix, "attention.", part, ".bias"), A, by_rows, use);
     matrix(prefix + "attention.output.weight", {C, A}, by_columns, {use}, into_residual);
     bias(prefix + "attention.output.bias", C, whole, use);
-    norm(prefix + "attention_norm", use);
+    norm(prefix + "attention_norm", sharded_, use);
     matrix(prefix + "ffn.input.weight", {F, C}, by_rows, {use});
     bias(prefix + "ffn.input.bias", F, by_rows, use);
     matrix(prefix + "ffn.output.weight", {C, F}, by_columns, {use}, into_residual);
     bias(prefix + "ffn.output.bias", C, whole, use);
-    norm(prefix + "ffn_norm", use);
+    norm(prefix + "ffn_norm", sharded_, use);
   }
 
   void head() {
     const index_t C = config_.width, use = head_position();
-    if (config_.final_norm || config_.mlm_transform) norm("head.norm", use);
+    // The MLM transform's norm alone sees all rows on every rank.
+    if (config_.final_norm || config_.mlm_transform)
+      norm("head.norm", config_.final_norm ? sharded_ : whole, use);
     if (config_.mlm_transform) {
       matrix("head.transform.weight", {C, C}, whole, {use});
       bias("head.transform.bias", C, whole, use);
@@ -105,6 +109,7 @@ class Rows {
   }
 
   const ModelConfig& config_;
+  Cut sharded_;  // of what works on shards of the rows
   std::vector<ParameterRow> rows_;
 };
 
@@ -127,7 +132,8 @@ Rectangle local_rectangle(const ParameterRow& row, int rank, int size) {
   return all;
 }
 
-ParameterTable::ParameterTable(const ModelConfig& config) : rows_(Rows(config).take()) {}
+ParameterTable::ParameterTable(const ModelConfig& config, bool sequence_parallel)
+    : rows_(RowList(config, sequence_parallel).take()) {}
 
 const ParameterRow& ParameterTable::row(const std::string& name) const {
   const auto found = std::find_if(rows_.begin(), rows_.end(),

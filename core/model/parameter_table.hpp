@@ -71,7 +71,8 @@ Rectangle local_rectangle(const ParameterRow& row, int rank, int size);
 //   pooler.{weight (C, C), bias}, nsp.{weight (2, C), bias}
 class ParameterTable {
  public:
-  explicit ParameterTable(const ModelConfig& config);
+  // sequence_parallel: norms see shards of the rows, their gradients are `partial`.
+  explicit ParameterTable(const ModelConfig& config, bool sequence_parallel = false);
 
   const std::vector<ParameterRow>& rows() const { return rows_; }
   const ParameterRow& row(const std::string& name) const;  // throws Error when there is none
@@ -81,8 +82,8 @@ class ParameterTable {
   std::vector<ParameterRow> rows_;
 };
 
-// One rank's parameters: those used by plan positions [first, last), in table order, in one flat
-// buffer of values and one of gradients, without gaps.
+// One rank's parameters: those used by the plan positions of its stages, in table order, each once,
+// in one flat buffer of values and one of gradients, without gaps.
 class ParameterStore {
  public:
   struct Entry {
@@ -93,6 +94,12 @@ class ParameterStore {
   };
 
   // The table must outlive the store.
+  ParameterStore(const ParameterTable& table,
+                 const std::vector<StageRange>& ranges,
+                 int tp_rank,
+                 int tp_size,
+                 DType dtype,
+                 Device device);
   ParameterStore(const ParameterTable& table,
                  StageRange range,
                  int tp_rank,

@@ -1,7 +1,11 @@
 #include "core/model/plan.hpp"
 
 #include <algorithm>
+#include <cassert>
 #include <limits>
+#include <numeric>
+#include <set>
+#include <utility>
 
 #include "core/error.hpp"
 
@@ -107,8 +111,42 @@ std::vector<StageRange> cut_stages(const std::vector<LayerSpec>& layers, int sta
   });
   require(stages >= 1, "a model is cut into at least 1 pipeline stage, not ", stages);
   require(stages <= blocks, "--pp: ", stages, " pipeline stages need at least ", stages,
-          " --layers, there are ", blocks);
+          " --layers, there are ", blocks, ": lower --pp or --virtual-stages");
   return Partition(layers, stages).ranges();
+}
+
+StageMap::StageMap(std::vector<StageRange> stages, std::vector<int> held_by)
+    : ranges(std::move(stages)), ranks(std::move(held_by)) {
+  assert(ranges.size() == ranks.size());
+}
+
+StageMap::StageMap(std::vector<StageRange> one_a_rank)
+    : ranges(std::move(one_a_rank)), ranks(ranges.size()) {
+  std::iota(ranks.begin(), ranks.end(), 0);
+}
+
+int StageMap::num_ranks() const {
+  return ranks.empty() ? 0 : *std::max_element(ranks.begin(), ranks.end()) + 1;
+}
+
+std::vector<StageRange> StageMap::of_rank(int rank) const {
+  std::vector<StageRange> held;
+  for (std::size_t stage = 0; stage < ranges.size(); ++stage) {
+    if (ranks[stage] == rank) held.push_back(ranges[stage]);
+  }
+  return held;
+}
+
+std::vector<int> StageMap::ranks_with(const std::vector<index_t>& positions) const {
+  std::set<int> found;
+  for (std::size_t stage = 0; stage < ranges.size(); ++stage) {
+    for (const index_t position : positions) {
+      if (position >= ranges[stage].first && position < ranges[stage].last) {
+        found.insert(ranks[stage]);
+      }
+    }
+  }
+  return {found.begin(), found.end()};
 }
 
 }  // namespace lockstep

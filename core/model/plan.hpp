@@ -28,4 +28,19 @@ struct StageRange {
 };
 std::vector<StageRange> cut_stages(const std::vector<LayerSpec>& layers, int stages);
 
+// Which pp rank holds which stages: one each, or several (virtual stages).
+struct StageMap {
+  std::vector<StageRange> ranges;  // in model order
+  std::vector<int> ranks;          // of each stage
+
+  StageMap() = default;
+  StageMap(std::vector<StageRange> stages, std::vector<int> held_by);
+  StageMap(std::vector<StageRange> one_a_rank);  // implicit: stage i is rank i's
+
+  int num_ranks() const;
+  std::vector<StageRange> of_rank(int rank) const;  // in model order
+  // Ranks with a stage that holds one of these plan positions: ascending, each once.
+  std::vector<int> ranks_with(const std::vector<index_t>& positions) const;
+};
+
 }  // namespace lockstep

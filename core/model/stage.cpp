@@ -45,11 +45,15 @@ struct Layer {
   }
 };
 
-Block make_block(const ModelConfig& config, index_t index, const ParameterStore& store, Group& tp) {
+Block make_block(const ModelConfig& config,
+                 index_t index,
+                 const ParameterStore& store,
+                 const StageSetup& setup) {
+  Group& tp = setup.tp;
   const std::string prefix = build_string("layers.", index, ".");
   const auto linear = [&](const std::string& name, Split split) {
     return Linear(store.get(prefix + name + ".weight"), store.get_if(prefix + name + ".bias"),
-                  split, tp);
+                  split, tp, setup.rows());
   };
   const auto norm = [&](const std::string& name) {
     return LayerNorm(store.get(prefix + name + ".weight"), store.get_if(prefix + name + ".bias"),
@@ -64,8 +68,10 @@ Block make_block(const ModelConfig& config, index_t index, const ParameterStore&
                               config.heads / tp.size() * tp.rank(), config.mask,
                               config.attention_dropout};
   return Block(norm("attention_norm"),
-               Attention(Linear(fused(".weight"), fused(".bias"), Split::output, tp),
-                         linear("attention.output", Split::input), heads),
+               Attention(Linear(fused(".weight"), fused(".bias"), Split::output, tp, setup.rows()),
+                         linear("attention.output", Split::input), heads, setup.cp,
+                         setup.recompute == Recompute::selective ? Attention::Core::recomputed
+                                                                 : Attention::Core::kept),
                norm("ffn_norm"),
                Mlp(linear("ffn.input", Split::output), config.activation,
                    linear("ffn.output", Split::input)),
@@ -83,16 +89,26 @@ struct Stage::Saved {
 void Stage::SavedDeleter::operator()(Saved* saved) const { delete saved; }
 
 struct Stage::Parts {
+  index_t width = 0;
+  DType dtype = DType::f32;
+  RowShard shard;
   std::optional<Front> front;
   std::vector<Layer> layers;
   std::optional<Head> head;
+
+  // A context that knows which rows the layers of this rank see.
+  Context here(const Context& given) const {
+    Context context = given;
+    context.shard = shard;
+    return context;
+  }
 
   // Front and layers. Without `saved` (evaluation) each layer's memory goes before the next.
   Tensor run(const Batch& batch, const Bundle& input, Saved* saved, const Context& context) const {
     Front::Saved front_saved;
     Tensor x = front ? front->forward(batch, saved ? saved->front : front_saved, context) : input.x;
     front_saved = {};
-    assert(x.rows() == batch.B * batch.T);
+    assert(x.rows() * shard.size == batch.B * batch.T);
     for (std::size_t i = 0; i < layers.size(); ++i) {
       Layer::Saved dropped;
       x = layers[i].forward(x, saved ? saved->layers[i] : dropped, context);
@@ -101,29 +117,29 @@ struct Stage::Parts {
   }
 };
 
-Stage::Stage(const ModelConfig& config,
-             StageRange range,
-             ParameterStore& store,
-             Group& tp,
-             Recompute recompute)
+Stage::Stage(const ModelConfig& config, StageRange range, ParameterStore& store, StageSetup setup)
     : parts_(std::make_unique<Parts>()) {
+  Group& tp = setup.tp;
   config.validate();
   config.validate_layout(tp.size(), 1);
+  parts_->width = config.width;
+  parts_->dtype = store.values().dtype();
+  if (setup.sequence_parallel) parts_->shard = {tp.rank(), tp.size()};
   require(config.head_size > 0, "the model's head size is not resolved");
   assert(range.first >= 0 && range.first < range.last && range.last <= config.layers + 2);
-  if (range.first == 0) parts_->front.emplace(config, store, tp);
+  if (range.first == 0) parts_->front.emplace(config, store, tp, setup.rows());
   for (index_t position = std::max(range.first, index_t{1});
        position < std::min(range.last, config.layers + 1); ++position) {
     const index_t index = position - 1;
-    Block block = make_block(config, index, store, tp);
+    Block block = make_block(config, index, store, setup);
     const auto number = static_cast<std::uint32_t>(index);
-    if (recompute == Recompute::full) {
+    if (setup.recompute == Recompute::full) {
       parts_->layers.push_back({number, Recomputed<Block>(std::move(block))});
     } else {
       parts_->layers.push_back({number, std::move(block)});
     }
   }
-  if (range.last == config.layers + 2) parts_->head.emplace(config, store, tp);
+  if (range.last == config.layers + 2) parts_->head.emplace(config, store, tp, setup.rows());
 }
 
 Stage::~Stage() = default;
@@ -132,11 +148,8 @@ Stage::Stage(Stage&&) noexcept = default;
 bool Stage::first() const { return parts_->front.has_value(); }
 bool Stage::last() const { return parts_->head.has_value(); }
 
-std::vector<TensorSpec> Stage::border(const ModelConfig& config,
-                                      index_t B,
-                                      index_t T,
-                                      DType dtype) {
-  return {{"x", {B * T, config.width}, dtype, true}};
+std::vector<TensorSpec> Stage::border(index_t B, index_t T) const {
+  return {{"x", {B * T / parts_->shard.size, parts_->width}, parts_->dtype, true}};
 }
 
 Stage::SavedHandle Stage::make_saved() const {
@@ -148,7 +161,8 @@ Stage::SavedHandle Stage::make_saved() const {
 Bundle Stage::forward(const Batch& batch,
                       const Bundle& input,
                       Saved& saved,
-                      const Context& context) const {
+                      const Context& given) const {
+  const Context context = parts_->here(given);
   const Tensor x = parts_->run(batch, input, context.training ? &saved : nullptr, context);
   if (!last()) return {x, input.memory, input.g};
   Head::Saved dropped;
@@ -159,7 +173,8 @@ Bundle Stage::forward(const Batch& batch,
 Bundle Stage::backward_input(const Batch& batch,
                              const Bundle& dout,
                              Saved& saved,
-                             const Context& context) const {
+                             const Context& given) const {
+  const Context context = parts_->here(given);
   Tensor dx = last() ? parts_->head->backward_input(batch, saved.head, context) : dout.x;
   for (std::size_t i = parts_->layers.size(); i-- > 0;) {
     dx = parts_->layers[i].backward_input(dx, saved.layers[i], context);
@@ -170,7 +185,8 @@ Bundle Stage::backward_input(const Batch& batch,
 }
 
 // In the order of backward(): the tied table's gradient is the same bits either way.
-void Stage::backward_weight(const Batch&, Saved& saved, const Context& context) const {
+void Stage::backward_weight(const Batch&, Saved& saved, const Context& given) const {
+  const Context context = parts_->here(given);
   if (last()) parts_->head->backward_weight(saved.head, context);
   for (std::size_t i = parts_->layers.size(); i-- > 0;) {
     parts_->layers[i].backward_weight(saved.layers[i], context);
@@ -181,7 +197,8 @@ void Stage::backward_weight(const Batch&, Saved& saved, const Context& context) 
 Bundle Stage::backward(const Batch& batch,
                        const Bundle& dout,
                        Saved& saved,
-                       const Context& context) const {
+                       const Context& given) const {
+  const Context context = parts_->here(given);
   Tensor dx = dout.x;
   if (last()) {
     dx = parts_->head->backward_input(batch, saved.head, context);
@@ -197,7 +214,8 @@ Bundle Stage::backward(const Batch& batch,
   return {};
 }
 
-Tensor Stage::logits(const Batch& batch, const Bundle& input, const Context& context) const {
+Tensor Stage::logits(const Batch& batch, const Bundle& input, const Context& given) const {
+  const Context context = parts_->here(given);
   assert(last());
   return parts_->head->logits(batch, parts_->run(batch, input, nullptr, context), context);
 }

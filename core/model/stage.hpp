@@ -10,10 +10,21 @@
 #include "core/model/config.hpp"
 #include "core/model/parameter_table.hpp"
 #include "core/model/plan.hpp"
+#include "core/nn/sequence_parallel.hpp"
 
 namespace lockstep {
 
-enum class Recompute { none, full };
+enum class Recompute { none, selective, full };  // selective: attention's core
+
+// Who shares the layers of a stage, and how. The groups must outlive the stage.
+struct StageSetup {
+  Group& tp;
+  Group& cp;
+  Recompute recompute = Recompute::none;
+  bool sequence_parallel = false;  // over tp; T must be a multiple of its size
+
+  Rows rows() const { return sequence_parallel ? Rows::cut : Rows::whole; }
+};
 
 class Stage {
  public:
@@ -24,21 +35,15 @@ class Stage {
   };
   using SavedHandle = std::unique_ptr<Saved, SavedDeleter>;
 
-  // store and tp must outlive the stage.
-  Stage(const ModelConfig& config,
-        StageRange range,
-        ParameterStore& store,
-        Group& tp,
-        Recompute recompute);
+  // The store must outlive the stage.
+  Stage(const ModelConfig& config, StageRange range, ParameterStore& store, StageSetup setup);
   ~Stage();
   Stage(Stage&&) noexcept;
 
   bool first() const;  // holds the front: forward ignores its input bundle
   bool last() const;   // holds the head: forward adds to the loss terms and returns an empty bundle
-  static std::vector<TensorSpec> border(const ModelConfig& config,
-                                        index_t B,
-                                        index_t T,
-                                        DType dtype);
+  // What a microbatch of B samples of T positions carries to the next stage.
+  std::vector<TensorSpec> border(index_t B, index_t T) const;
 
   SavedHandle make_saved() const;
   // context.batch must be batch.view(). In evaluation (context.training false) only the loss terms

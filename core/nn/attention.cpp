@@ -3,10 +3,12 @@
 #include <cmath>
 #include <utility>
 
+#include "core/nn/ring_attention.hpp"
+
 namespace lockstep {
 
-Attention::Attention(Linear qkv, Linear output, AttentionConfig config)
-    : qkv_(std::move(qkv)), output_(std::move(output)), config_(config) {
+Attention::Attention(Linear qkv, Linear output, AttentionConfig config, Group& cp, Core core)
+    : qkv_(std::move(qkv)), output_(std::move(output)), config_(config), cp_(&cp), core_(core) {
   assert(config_.heads > 0 && config_.head_size > 0);
 }
 
@@ -26,29 +28,29 @@ AttentionSpec Attention::spec(const Context& context) const {
   return spec;
 }
 
-Tensor Attention::part(const Tensor& fused, index_t number) const {
-  const index_t width = config_.heads * config_.head_size;
-  return fused.column_range(number * width, width);
+Tensor Attention::attend(Saved& saved, const Context& context) const {
+  const Tensor& qkv = saved.qkv;
+  const BatchView& batch = context.batch;
+  saved.attended = Tensor::empty({qkv.rows(), qkv.columns() / 3}, qkv.dtype(), qkv.device());
+  saved.lse = Tensor::empty({batch.B, config_.heads, batch.T}, qkv.dtype(), qkv.device());
+  ring_attention_forward(saved.attended, saved.lse, qkv, spec(context), batch.cut, *cp_);
+  return saved.attended;
 }
 
 Tensor Attention::forward(const Tensor& x, Saved& saved, const Context& context) const {
-  assert(x.rows() == context.batch.B * context.batch.T);
   saved.qkv = qkv_.forward(x, saved.qkv_linear, context);
-  saved.attended =
-      Tensor::empty({x.rows(), config_.heads * config_.head_size}, x.dtype(), x.device());
-  saved.lse =
-      Tensor::empty({context.batch.B, config_.heads, context.batch.T}, x.dtype(), x.device());
-  attention_forward(saved.attended, saved.lse, part(saved.qkv, 0), part(saved.qkv, 1),
-                    part(saved.qkv, 2), spec(context));
-  return output_.forward(saved.attended, saved.output_linear, context);
+  assert(saved.qkv.rows() == context.batch.B * context.batch.T);
+  const Tensor y = output_.forward(attend(saved, context), saved.output_linear, context);
+  if (core_ == Core::recomputed) saved.attended = saved.lse = saved.output_linear.x = {};
+  return y;
 }
 
 Tensor Attention::backward_input(const Tensor& dy, Saved& saved, const Context& context) const {
+  if (core_ == Core::recomputed) saved.output_linear.x = attend(saved, context);
   const Tensor dattended = output_.backward_input(dy, saved.output_linear, context);
   Tensor dqkv = Tensor::empty(saved.qkv.shape(), dy.dtype(), dy.device());
-  Tensor dq = part(dqkv, 0), dk = part(dqkv, 1), dv = part(dqkv, 2);
-  attention_backward(dq, dk, dv, dattended, part(saved.qkv, 0), part(saved.qkv, 1),
-                     part(saved.qkv, 2), saved.attended, saved.lse, spec(context));
+  ring_attention_backward(dqkv, dattended, saved.qkv, saved.attended, saved.lse, spec(context),
+                          context.batch.cut, *cp_);
   saved.qkv = saved.attended = saved.lse = {};
   return qkv_.backward_input(dqkv, saved.qkv_linear, context);
 }

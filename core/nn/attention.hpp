@@ -1,9 +1,11 @@
 // Self-attention: y = output(attend(q, k, v)), q | k | v = qkv(x), a fused matrix cut by heads.
-// x, y (N, C)  qkv (N, 3 NH_local HS)  attended (N, NH_local HS).
+// x, y (N, C), or shards  qkv (N, 3 NH_local HS)  attended (N, NH_local HS).
 // NH_local heads of this rank, HS head size, N = B*T. The context's batch gives B, T, the lengths
-// (padding) and the sample numbers that dropout of the probabilities is keyed by.
+// (padding) and the sample numbers that dropout of the probabilities is keyed by. Sequences cut
+// over cp are attended to round the ring of its ranks (core/nn/ring_attention.hpp).
 #pragma once
 
+#include "core/group.hpp"
 #include "core/nn/linear.hpp"
 #include "core/ops/attention.hpp"
 
@@ -24,7 +26,12 @@ class Attention {
     Tensor qkv, attended, lse;
   };
 
-  Attention(Linear qkv, Linear output, AttentionConfig config);
+  // Keep what the core (everything between the two products) computed, or compute it again in the
+  // backward pass (selective recompute, Korthikanti et al. 2022).
+  enum class Core { kept, recomputed };
+
+  // cp must outlive the module.
+  Attention(Linear qkv, Linear output, AttentionConfig config, Group& cp, Core core = Core::kept);
 
   Tensor forward(const Tensor& x, Saved& saved, const Context& context) const;
   Tensor backward_input(const Tensor& dy, Saved& saved, const Context& context) const;
@@ -32,10 +39,12 @@ class Attention {
 
  private:
   AttentionSpec spec(const Context& context) const;
-  Tensor part(const Tensor& fused, index_t number) const;  // 0: q, 1: k, 2: v
+  Tensor attend(Saved& saved, const Context& context) const;  // fills attended and lse
 
   Linear qkv_, output_;
   AttentionConfig config_;
+  Group* cp_;
+  Core core_;
 };
 static_assert(Module<Attention>);
 

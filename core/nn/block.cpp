@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "core/nn/dropout.hpp"
 #include "core/ops/elementwise.hpp"
 
 namespace lockstep {
@@ -14,19 +15,19 @@ Tensor forward_branch(const LayerNorm& norm,
                       LayerNorm::Saved& norm_saved,
                       typename Branch::Saved& branch_saved,
                       NormPlace place,
-                      const DropoutSpec& dropout,
+                      DropoutSite dropout,
                       const Context& context) {
   const bool pre = place == NormPlace::pre;
   Tensor sum =
       branch.forward(pre ? norm.forward(x, norm_saved, context) : x, branch_saved, context);
-  dropout_forward(sum, sum, x, dropout);  // the branch's result is ours: nobody saved it
+  dropout_forward(sum, sum, x, dropout, context);  // the branch's result is ours: nobody saved it
   return pre ? sum : norm.forward(sum, norm_saved, context);
 }
 
-Tensor undropped(const Tensor& dy, const DropoutSpec& dropout) {
+Tensor undropped(const Tensor& dy, DropoutSite dropout, const Context& context) {
   if (dropout.probability == 0) return dy;
   Tensor dx = Tensor::empty(dy.shape(), dy.dtype(), dy.device());
-  dropout_backward(dx, dy, dropout);
+  dropout_backward(dx, dy, dropout, context);
   return dx;
 }
 
@@ -38,11 +39,11 @@ Tensor backward_branch(const LayerNorm& norm,
                        LayerNorm::Saved& norm_saved,
                        typename Branch::Saved& branch_saved,
                        NormPlace place,
-                       const DropoutSpec& dropout,
+                       DropoutSite dropout,
                        const Context& context) {
   const bool pre = place == NormPlace::pre;
   const Tensor dsum = pre ? dy : norm.backward_input(dy, norm_saved, context);
-  Tensor dx = branch.backward_input(undropped(dsum, dropout), branch_saved, context);
+  Tensor dx = branch.backward_input(undropped(dsum, dropout, context), branch_saved, context);
   if (pre) dx = norm.backward_input(dx, norm_saved, context);
   add(dx, dx, dsum);
   return dx;
@@ -66,16 +67,16 @@ Block::Block(LayerNorm attention_norm,
 Tensor Block::forward(const Tensor& x, Saved& saved, const Context& context) const {
   const Tensor h =
       forward_branch(attention_norm_, attention_, x, saved.attention_norm, saved.attention, place_,
-                     context.dropout(Site::Op::attention_output, dropout_), context);
+                     {Site::Op::attention_output, dropout_}, context);
   return forward_branch(ffn_norm_, mlp_, h, saved.ffn_norm, saved.mlp, place_,
-                        context.dropout(Site::Op::ffn_output, dropout_), context);
+                        {Site::Op::ffn_output, dropout_}, context);
 }
 
 Tensor Block::backward_input(const Tensor& dy, Saved& saved, const Context& context) const {
   const Tensor dh = backward_branch(ffn_norm_, mlp_, dy, saved.ffn_norm, saved.mlp, place_,
-                                    context.dropout(Site::Op::ffn_output, dropout_), context);
+                                    {Site::Op::ffn_output, dropout_}, context);
   return backward_branch(attention_norm_, attention_, dh, saved.attention_norm, saved.attention,
-                         place_, context.dropout(Site::Op::attention_output, dropout_), context);
+                         place_, {Site::Op::attention_output, dropout_}, context);
 }
 
 void Block::backward_weight(Saved& saved, const Context& context) const {

@@ -1,4 +1,5 @@
-// One Transformer layer of two residual branches, attention and mlp.   x, y (N, C)
+// One Transformer layer of two residual branches, attention and mlp.   x, y (N, C), or this rank's
+// shard of their rows when the branches' outer Linears have Rows::cut.
 //   pre:  h = x + drop(attention(norm1(x)));   y = h + drop(mlp(norm2(h)))     GPT-2
 //   post: h = norm1(x + drop(attention(x)));   y = norm2(h + drop(mlp(h)))     BERT
 // Dropout masks are functions of site, sample, position and feature: nothing of them is saved.

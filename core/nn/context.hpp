@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/ops/dropout.hpp"
+#include "core/sequence_cut.hpp"
 #include "core/tensor.hpp"
 
 namespace lockstep {
@@ -31,17 +32,25 @@ struct LossTerm {
   std::int64_t correct = 0;
 };
 
-// What layers see of a microbatch: B samples of T positions.
+// What layers see of a microbatch: B samples of T positions on this rank.
 struct BatchView {
   index_t B = 0, T = 0;
-  Tensor lengths;     // (B) i32 real tokens of each sample; undefined: all T
+  Tensor lengths;     // (B) i32 real tokens of each whole sample; undefined: all
   Tensor sample_ids;  // (B) i64 global sample numbers
+  SequenceCut cut;    // which positions the T are, and where their rows stand
+};
+
+// Sequence parallelism: outside the products that tp cuts, a rank holds rows span_of(B*T, rank,
+// size) of a microbatch.
+struct RowShard {
+  int rank = 0, size = 1;
 };
 
 struct Context {
   std::int64_t step = 0;  // 1 is the first
   std::uint64_t seed = 0;
   BatchView batch;
+  RowShard shard;
   Site site;
   bool training = true;      // dropout acts, gradients follow
   bool recomputing = false;  // a second forward inside backward: loss terms are not added again
@@ -56,9 +65,6 @@ struct Context {
     const std::uint64_t where = (std::uint64_t{site.stack} << 48) |
                                 (std::uint64_t{site.layer} << 16) | static_cast<std::uint64_t>(op);
     return philox_key(seed, hash_name("dropout"), mix(static_cast<std::uint64_t>(step), where));
-  }
-  DropoutSpec dropout(Site::Op op, double probability) const {
-    return {training ? probability : 0.0, dropout_key(op), batch.sample_ids, batch.T, 0};
   }
   // A term's output gradient is scaled at its source by weight * count_0 / count; the optimizer
   // multiplies once by 1 / count_0.

@@ -8,11 +8,15 @@
 namespace lockstep {
 namespace {
 
-// t of each row b*T+t.
+// The position of each row.
 Tensor position_ids(const BatchView& batch, Device device) {
   Tensor ids = Tensor::empty({batch.B * batch.T}, DType::i32);
-  for (index_t row = 0; row < ids.count(); ++row) {
-    ids.data<std::int32_t>()[row] = static_cast<std::int32_t>(row % batch.T);
+  const index_t S = batch.cut.chunk_length(batch.T), rows = batch.B * S;
+  for (int i = 0; i < batch.cut.num_chunks(); ++i) {
+    const index_t first = batch.cut.first_position(i, batch.T);
+    for (index_t row = 0; row < rows; ++row) {
+      ids.data<std::int32_t>()[i * rows + row] = static_cast<std::int32_t>(first + row % S);
+    }
   }
   return ids.to(device);
 }
@@ -36,7 +40,8 @@ Tensor sinusoidal_positions(index_t num_positions, index_t C, DType dtype) {
   return table;
 }
 
-Embedding::Embedding(Tables tables, Group& tp) : tables_(std::move(tables)), tp_(&tp) {
+Embedding::Embedding(Tables tables, Group& tp, Rows rows)
+    : tables_(std::move(tables)), tp_(&tp), rows_(rows) {
   assert(tables_.token.defined() && tables_.position.defined());
 }
 
@@ -46,19 +51,27 @@ Tensor Embedding::forward(const Tensor& ids,
                           const Context& context) const {
   const Tensor& token = tables_.token.value;
   assert(ids.count() == context.batch.B * context.batch.T);
-  assert(context.batch.T <= tables_.position.value.rows());
+  assert(context.batch.T * context.batch.cut.size <= tables_.position.value.rows());
   saved.ids = ids;
   saved.positions = position_ids(context.batch, ids.device());
 
   Tensor x = Tensor::empty({ids.count(), token.columns()}, token.dtype(), token.device());
   embedding_forward(x, ids, token, tables_.first_token, Accumulate::no);
   // Summed before positions and segments are added: those are whole on every rank.
-  tp_->all_reduce(x, Reduce::sum, "embedding");
-  embedding_forward(x, saved.positions, tables_.position.value, 0, Accumulate::yes);
+  Span own{0, x.rows()};
+  if (rows_ == Rows::cut) {
+    own = span_of(x.rows(), tp_->rank(), tp_->size());
+    x = sum_to_shards(std::move(x), *tp_, "embedding");
+  } else {
+    tp_->all_reduce(x, Reduce::sum, "embedding");
+  }
+  embedding_forward(x, saved.positions.range(own.first, own.count), tables_.position.value, 0,
+                    Accumulate::yes);
   if (tables_.segment.defined()) {
     saved.segments =
         segments.defined() ? segments : Tensor::zeros({ids.count()}, DType::i32, ids.device());
-    embedding_forward(x, saved.segments, tables_.segment.value, 0, Accumulate::yes);
+    embedding_forward(x, saved.segments.range(own.first, own.count), tables_.segment.value, 0,
+                      Accumulate::yes);
   }
   return x;
 }
@@ -66,6 +79,7 @@ Tensor Embedding::forward(const Tensor& ids,
 void Embedding::backward_input(const Tensor& dx, Saved& saved) const { saved.dx = dx; }
 
 void Embedding::backward_weight(Saved& saved) const {
+  if (rows_ == Rows::cut) saved.dx = gather_shards(saved.dx, *tp_, "embedding");
   const auto add_to = [&saved](const Parameter& table, const Tensor& ids, index_t first_row) {
     if (!table.gradient.defined()) return;
     Tensor gradient = table.gradient;

@@ -1,12 +1,15 @@
 // x = token[id] + position[t] + segment[s].   ids, segments (N) i32, row b*T+t   x (N, C)
 // The token table is cut over tp by rows: a rank looks up the ids it has, zeros elsewhere, and the
-// sum over tp is whole. Positions are a parameter, or fixed: sin (even columns) and cos (odd) of
-// t / 10000^(2i/C) (Vaswani et al. 2017).
-// Ids have no gradient: backward_input only takes dx, so this is an end of a model, no Module.
+// sum over tp is whole. With Rows::cut a rank gets its shard of the rows of x, and dx is a shard;
+// the gradients are then of all gathered rows: the same on every rank, but the token table's.
+// Positions are a parameter, or fixed: sin (even columns) and cos (odd) of t / 10000^(2i/C)
+// (Vaswani et al. 2017). Ids have no gradient: backward_input only takes dx, so this is an end of a
+// model, no Module.
 #pragma once
 
 #include "core/group.hpp"
 #include "core/nn/context.hpp"
+#include "core/nn/sequence_parallel.hpp"
 #include "core/parameter.hpp"
 
 namespace lockstep {
@@ -26,7 +29,7 @@ class Embedding {
     Parameter segment;   // (S, C); undefined: no segments
   };
 
-  Embedding(Tables tables, Group& tp);
+  Embedding(Tables tables, Group& tp, Rows rows = Rows::whole);
 
   // segments may be undefined: all 0.
   Tensor forward(const Tensor& ids,
@@ -39,6 +42,7 @@ class Embedding {
  private:
   Tables tables_;
   Group* tp_;
+  Rows rows_;
 };
 
 }  // namespace lockstep

@@ -3,10 +3,14 @@
 // Split::input cuts C: a rank reads its columns of x; y is a sum over tp.
 // (f and g of Shoeybi et al. 2019, "Megatron-LM".)
 // The bias is added after the sum: each rank holds a part of x W^T but all of b.
+// Rows::cut (sequence parallelism): outside the product a rank holds its shard of the rows. Split::
+// output gathers x, and again for dW instead of keeping it; its dx is summed to shards.
+// Split::input sums y to shards and gathers dy, so the bias's gradient is whole on every rank.
 #pragma once
 
 #include "core/group.hpp"
 #include "core/nn/module.hpp"
+#include "core/nn/sequence_parallel.hpp"
 #include "core/parameter.hpp"
 
 namespace lockstep {
@@ -21,15 +25,24 @@ class Linear {
 
   // weight and bias of this rank; bias may be undefined. tp must outlive the module; what names the
   // sums.
-  Linear(Parameter weight, Parameter bias, Split split, Group& tp, const char* what = "layer");
+  Linear(Parameter weight,
+         Parameter bias,
+         Split split,
+         Group& tp,
+         Rows rows = Rows::whole,
+         const char* what = "layer");
 
   Tensor forward(const Tensor& x, Saved& saved, const Context& context) const;
   Tensor backward_input(const Tensor& dy, Saved& saved, const Context& context) const;
   void backward_weight(Saved& saved, const Context& context) const;
 
  private:
+  bool gathers(Split split) const;      // the rows of what this split reads whole
+  Tensor summed(Tensor partial) const;  // over tp: whole, or this rank's shard
+
   Parameter weight_, bias_;
   Split split_;
+  Rows rows_;
   Group* tp_;
   const char* what_;
 };

@@ -106,8 +106,6 @@ void VocabularyLoss::forward(const Tensor& x,
 }
 
 Tensor VocabularyLoss::backward_input(Saved& saved, const Context&) const {
-  // Each rank has the part of its columns.
-  tp_->all_reduce(saved.dx, Reduce::sum, "head");
   return std::exchange(saved.dx, {});
 }
 

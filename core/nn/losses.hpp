@@ -49,7 +49,7 @@ class CrossEntropy {
 class VocabularyLoss {
  public:
   struct Saved {
-    Tensor x, dx;    // (n, C); dx is this rank's part until backward_input
+    Tensor x, dx;    // (n, C); dx from forward to backward_input only
     Tensor dlogits;  // (n, V_local) when there is one chunk
     std::vector<CrossEntropy::Saved> chunks;
   };
@@ -65,7 +65,8 @@ class VocabularyLoss {
 
   // targets (n) i32; contiguous x.
   void forward(const Tensor& x, const Tensor& targets, Saved& saved, const Context& context) const;
-  Tensor backward_input(Saved& saved, const Context& context) const;  // (n, C), summed over tp
+  // (n, C): this rank's part, still to be summed over tp.
+  Tensor backward_input(Saved& saved, const Context& context) const;
   void backward_weight(Saved& saved, const Context& context) const;
   Tensor local_logits(const Tensor& x) const;  // (n, V_local), padded columns too
   Tensor logits(const Tensor& x) const;        // (n, V), whole on every rank

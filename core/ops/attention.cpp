@@ -19,7 +19,8 @@ bool is_vector(const Tensor& v, DType dtype, index_t n) {
 
 bool lawful(const AttentionSpec& spec) {
   return spec.kv_heads == spec.heads && spec.dropout >= 0 && spec.dropout < 1 &&
-         (spec.mask != Mask::causal || spec.T_q == spec.T_k) &&
+         spec.first_query >= 0 && spec.first_key >= 0 &&
+         (spec.mask != Mask::causal || spec.first_key <= spec.first_query) &&
          (!spec.lengths.defined() || is_vector(spec.lengths, DType::i32, spec.B)) &&
          (spec.dropout == 0 || is_vector(spec.sample_ids, DType::i64, spec.B));
 }

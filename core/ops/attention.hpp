@@ -11,8 +11,8 @@
 namespace lockstep {
 
 // Which keys a query sees. The general rule is visible(i, j) = key_order[j] < query_order[i]; these
-// are its fast paths: full: j < length; causal: j <= i and j < length. Rows at or past the length
-// get y = 0 and pass no gradient.
+// are its fast paths: full: j < length; causal: j <= i and j < length; i and j are positions in the
+// sample. Rows at or past the length, and samples without keys, get y = 0 and pass no gradient.
 enum class Mask { full, causal };
 
 struct AttentionSpec {
@@ -22,6 +22,9 @@ struct AttentionSpec {
   double scale = 1;       // of q k^T: 1/sqrt(head_size) for GPT and BERT
   Mask mask = Mask::full;
   Tensor lengths;  // (B) i32 valid keys and queries of each sample; undefined: all T
+  // Positions of query row 0 and key row 0 of each sample, when they are a run of a longer
+  // sequence; causal: first_key <= first_query, so that every query sees a key.
+  index_t first_query = 0, first_key = 0;
   // Dropout of the probabilities: entry (sample, head, i, j) is kept iff word (j mod 4) of
   // philox({j / 4, i, sample low, (sample high & 0xffff) | head << 16}, key) is below
   // keep_threshold(p); head counts over all ranks.

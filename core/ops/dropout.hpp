@@ -9,14 +9,15 @@
 
 namespace lockstep {
 
-// How rows of an activation map to coordinates: row i of x is global row first_row + i of a
-// microbatch whose row r is position r mod T of sample sample_ids[r / T].
+// How rows of an activation map to coordinates: row i of x is row first_row + i of a run of rows
+// whose row r is position first_position + r mod T of sample sample_ids[r / T].
 struct DropoutSpec {
   double probability = 0;  // in [0, 1); 0: every op below is the identity
   PhiloxKey key{};
   Tensor sample_ids;  // (B) i64
   index_t T = 1;
   index_t first_row = 0;
+  index_t first_position = 0;
 };
 
 // y = residual + mask(x) / (1 - p); residual may be undefined. x, y (N, C); y may be x.

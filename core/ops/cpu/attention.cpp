@@ -5,6 +5,7 @@
 #include "core/ops/cpu/attention.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -33,10 +34,11 @@ struct Piece {
 
 Piece piece_of(const AttentionSpec& spec, index_t number) {
   const index_t sample = number / spec.heads;
-  const index_t length = spec.lengths.defined() ? spec.lengths.data<std::int32_t>()[sample]
-                                                : std::max(spec.T_q, spec.T_k);
+  if (!spec.lengths.defined()) return {sample, number % spec.heads, spec.T_q, spec.T_k};
+  const index_t length = spec.lengths.data<std::int32_t>()[sample];
   assert(length >= 0);
-  return {sample, number % spec.heads, std::min(length, spec.T_q), std::min(length, spec.T_k)};
+  return {sample, number % spec.heads, std::clamp<index_t>(length - spec.first_query, 0, spec.T_q),
+          std::clamp<index_t>(length - spec.first_key, 0, spec.T_k)};
 }
 
 template <typename T>
@@ -68,6 +70,9 @@ class Tiles {
  public:
   Tiles(const AttentionSpec& spec, const Piece& piece, std::uint32_t* words)
       : causal_(spec.mask == Mask::causal),
+        ahead_(spec.first_query - spec.first_key),
+        first_query_(spec.first_query),
+        first_key_(spec.first_key),
         threshold_(keep_threshold(spec.dropout)),
         words_(words) {
     if (!drops()) return;
@@ -82,19 +87,38 @@ class Tiles {
   }
 
   bool drops() const { return threshold_ >> 32 == 0; }
-  bool empty(index_t i0, index_t rows, index_t j0) const { return causal_ && j0 > i0 + rows - 1; }
+  bool empty(index_t i0, index_t rows, index_t j0) const {
+    return causal_ && j0 > i0 + ahead_ + rows - 1;
+  }
+  // The first row of tiles that has a query which sees a key at or past j0.
+  index_t first_query_tile(index_t j0) const {
+    return causal_ ? std::max<index_t>(0, j0 - ahead_) / tile * tile : 0;
+  }
 
   template <typename T>
   AttentionTile at(index_t i0, index_t rows, index_t j0, index_t n, const Kernels<T>& kernel) {
     for (index_t i = 0; drops() && i < rows; ++i) {
-      row_.c1 = static_cast<std::uint32_t>(i0 + i);
-      kernel.philox_words(words_ + i * tile, j0 / 4, tile / 4, row_);
+      row_.c1 = static_cast<std::uint32_t>(first_query_ + i0 + i);
+      draw(words_ + i * tile, first_key_ + j0, kernel);
     }
-    return {rows, n, causal_ ? i0 - j0 + 1 : n, drops() ? words_ : nullptr, row_.threshold};
+    return {rows, n, causal_ ? i0 + ahead_ - j0 + 1 : n, drops() ? words_ : nullptr,
+            row_.threshold};
   }
 
  private:
+  // The words of keys [first, first + tile); a group of four may begin before the first of them.
+  template <typename T>
+  void draw(std::uint32_t* words, index_t first, const Kernels<T>& kernel) {
+    const index_t before = first % 4;
+    if (before == 0) return kernel.philox_words(words, first / 4, tile / 4, row_);
+    std::array<std::uint32_t, tile + 4> groups;
+    kernel.philox_words(groups.data(), first / 4, tile / 4 + 1, row_);
+    std::copy_n(groups.data() + before, tile, words);
+  }
+
   bool causal_;
+  index_t ahead_;  // position of query row 0 less that of key row 0
+  index_t first_query_, first_key_;
   std::uint64_t threshold_;
   std::uint32_t* words_;
   DropoutRow row_{};
@@ -204,7 +228,7 @@ void backward_piece(const Piece& piece,
     const index_t n = std::min(tile, piece.T_k - j0);
     pack_transposed(keys, in.k, j0, n, HS);
     pack_transposed(values, in.v, j0, n, HS);
-    for (index_t i0 = spec.mask == Mask::causal ? j0 : 0; i0 < piece.T_q; i0 += tile) {
+    for (index_t i0 = tiles.first_query_tile(j0); i0 < piece.T_q; i0 += tile) {
       const index_t rows = std::min(tile, piece.T_q - i0);
       kernel.multiply(p, tile, in.q[i0], in.q.stride, 1, keys, tile, rows, tile, HS, false);
       kernel.multiply(dp, tile, in.dy[i0], in.dy.stride, 1, values, tile, rows, tile, HS, false);

@@ -11,7 +11,7 @@ DropoutRow coordinates(const DropoutSpec& spec, index_t row, std::uint32_t thres
   const index_t global = spec.first_row + row;
   const auto sample =
       static_cast<std::uint64_t>(spec.sample_ids.data<std::int64_t>()[global / spec.T]);
-  return {static_cast<std::uint32_t>(global % spec.T),
+  return {static_cast<std::uint32_t>(spec.first_position + global % spec.T),
           static_cast<std::uint32_t>(sample),
           static_cast<std::uint32_t>(sample >> 32),
           spec.key[0],

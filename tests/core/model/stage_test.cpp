@@ -215,7 +215,13 @@ TEST(Stage, LogitsGiveTheLoss) {
 }
 
 TEST(Stage, BorderIsTheActivation) {
-  const auto border = Stage::border(tiny_gpt(), 3, T, DType::f32);
+  const ModelConfig config = tiny_gpt();
+  const ParameterTable table(config);
+  ParameterStore store(table, {0, 2}, 0, 1, DType::f32, {});
+  LocalGroup one;
+  const Stage stage(config, {0, 2}, store, {one, one});
+
+  const auto border = stage.border(3, T);
 
   ASSERT_EQ(border.size(), 1u);
   EXPECT_EQ(border[0].shape, (Shape{3 * T, 6}));

@@ -106,7 +106,7 @@ class TinyModel {
     for (const StageRange range : ranges) {
       stores_.emplace_back(table_, range, 0, 1, DType::f64, Device{});
       randomize(stores_.back());
-      stages_.emplace_back(config_, range, stores_.back(), tp_, recompute);
+      stages_.emplace_back(config_, range, stores_.back(), StageSetup{tp_, tp_, recompute});
     }
     context_.seed = 5;
     context_.step = 2;

@@ -40,8 +40,8 @@ struct BlockParts {
            output = linear("output", C, C, Split::input);
     Linear in = linear("ffn.input", F, C, Split::output),
            out = linear("ffn.output", C, F, Split::input);
-    return Block(attention_norm, Attention(qkv, output, {3, 2, 0, Mask::full, dropout}), ffn_norm,
-                 Mlp(in, Activation::gelu, out), place, dropout);
+    return Block(attention_norm, Attention(qkv, output, {3, 2, 0, Mask::full, dropout}, tp),
+                 ffn_norm, Mlp(in, Activation::gelu, out), place, dropout);
   }
 };
 

@@ -101,7 +101,7 @@ struct AttentionParts {
 
   Attention attention(AttentionConfig config) {
     return Attention(Linear(qkv, qkv_bias, Split::output, tp),
-                     Linear(output, output_bias, Split::input, tp), config);
+                     Linear(output, output_bias, Split::input, tp), config, tp);
   }
 };
 

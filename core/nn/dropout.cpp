@@ -1,0 +1,54 @@
+#include "core/nn/dropout.hpp"
+
+#include <algorithm>
+#include <cassert>
+
+namespace lockstep {
+namespace {
+
+// f(first row of this rank, number of rows, spec) for each run of rows whose positions follow one
+// rule: one a chunk of the sequence cut, as far as it lies in this rank's shard.
+template <typename F>
+void for_runs(index_t rows, DropoutSite site, const Context& context, F&& f) {
+  const BatchView& batch = context.batch;
+  const index_t S = batch.cut.chunk_length(batch.T), first = context.shard.rank * rows;
+  assert(rows * context.shard.size == batch.B * batch.T);
+  for (int i = 0; i < batch.cut.num_chunks(); ++i) {
+    const index_t chunk = i * batch.B * S;
+    const index_t begin = std::max(first, chunk);
+    const index_t end = std::min(first + rows, chunk + batch.B * S);
+    if (begin >= end) continue;
+    f(begin - first, end - begin,
+      DropoutSpec{site.probability, context.dropout_key(site.op), batch.sample_ids, S,
+                  begin - chunk, batch.cut.first_position(i, batch.T)});
+  }
+}
+
+bool drops(DropoutSite site, const Context& context) {
+  return context.training && site.probability > 0;
+}
+
+}  // namespace
+
+void dropout_forward(Tensor& y,
+                     const Tensor& x,
+                     const Tensor& residual,
+                     DropoutSite site,
+                     const Context& context) {
+  if (!drops(site, context)) return dropout_forward(y, x, residual, DropoutSpec{});
+  for_runs(x.rows(), site, context, [&](index_t first, index_t rows, const DropoutSpec& spec) {
+    Tensor to = y.range(first, rows);
+    dropout_forward(to, x.range(first, rows),
+                    residual.defined() ? residual.range(first, rows) : Tensor{}, spec);
+  });
+}
+
+void dropout_backward(Tensor& dx, const Tensor& dy, DropoutSite site, const Context& context) {
+  if (!drops(site, context)) return dropout_backward(dx, dy, DropoutSpec{});
+  for_runs(dy.rows(), site, context, [&](index_t first, index_t rows, const DropoutSpec& spec) {
+    Tensor to = dx.range(first, rows);
+    dropout_backward(to, dy.range(first, rows), spec);
+  });
+}
+
+}  // namespace lockstep
