@@ -59,21 +59,24 @@ Topology::Topology(const Environment& environment, Degrees degrees)
   dp_ = environment.split((pp_rank_ * cp + cp_rank_) * tp + tp_rank_, dp_rank_, "dp");
   pp_ = environment.split(place_in_stage, pp_rank_, "pp");
   tp_ = environment.split(rank / tp, tp_rank_, "tp");
-  model_ = environment.split(dp_rank_, rank, "model");
+  cp_ = environment.split((pp_rank_ * dp + dp_rank_) * tp + tp_rank_, cp_rank_, "cp");
+  replicas_ = environment.split(pp_rank_ * tp + tp_rank_, dp_rank_ * cp + cp_rank_, "dp");
+  model_ = environment.split(dp_rank_ * cp + cp_rank_, rank, "model");
 }
 
-int Topology::world_rank(int dp_rank, int pp_rank, int tp_rank) const {
-  return ((pp_rank * degrees_.dp + dp_rank) * degrees_.cp + cp_rank_) * degrees_.tp + tp_rank;
+int Topology::world_rank(int dp_rank, int pp_rank, int cp_rank, int tp_rank) const {
+  return ((pp_rank * degrees_.dp + dp_rank) * degrees_.cp + cp_rank) * degrees_.tp + tp_rank;
 }
 
 std::unique_ptr<Group> Topology::stages_group(const std::vector<int>& stages) const {
   const bool member = std::find(stages.begin(), stages.end(), pp_rank_) != stages.end();
-  const int place_in_stage = world_rank(dp_rank_, 0, tp_rank_);
+  const int place_in_stage = world_rank(dp_rank_, 0, cp_rank_, tp_rank_);
   return environment_->split(member ? place_in_stage : -1, pp_rank_, "pp");
 }
 
 std::string Topology::tag() const {
-  return build_string("dp", dp_rank_, " pp", pp_rank_, " tp", tp_rank_);
+  const std::string cp = degrees_.cp > 1 ? build_string(" cp", cp_rank_) : "";
+  return build_string("dp", dp_rank_, " pp", pp_rank_, cp, " tp", tp_rank_);
 }
 
 }  // namespace lockstep

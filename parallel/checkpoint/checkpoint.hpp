@@ -93,7 +93,7 @@ std::string describe_checkpoint(const std::string& step_directory, bool json);
 // empty elsewhere.
 std::string weights_sha256(const Topology& topology,
                            const ParameterTable& table,
-                           const std::vector<StageRange>& stages,
+                           const StageMap& stages,
                            const ParameterStore& store);
 
 }  // namespace lockstep

@@ -14,15 +14,6 @@ namespace {
 
 constexpr char what[] = "hash";
 
-int first_stage_of(const ParameterRow& row, const std::vector<StageRange>& stages) {
-  const index_t position = *std::min_element(row.uses.begin(), row.uses.end());
-  for (std::size_t stage = 0; stage < stages.size(); ++stage) {
-    if (stages[stage].first <= position && position < stages[stage].last)
-      return static_cast<int>(stage);
-  }
-  fail("parameter ", row.name, " is of no pipeline stage");
-}
-
 // What tp rank `tp_rank` brings, without padding; empty for all but the first when each holds the
 // whole.
 Rectangle part_of(const ParameterRow& row, int tp_rank, int tp) {
@@ -59,7 +50,7 @@ void copy_part(const Tensor& part, const Rectangle& rectangle, Tensor& whole) {
 
 std::string weights_sha256(const Topology& topology,
                            const ParameterTable& table,
-                           const std::vector<StageRange>& stages,
+                           const StageMap& stages,
                            const ParameterStore& store) {
   std::vector<const ParameterRow*> rows;
   for (const ParameterRow& row : table.rows()) rows.push_back(&row);
@@ -70,7 +61,8 @@ std::string weights_sha256(const Topology& topology,
   const int tp = topology.degrees().tp;
   Sha256 sha;
   for (const ParameterRow* row : rows) {
-    const int stage = first_stage_of(*row, stages);
+    const std::vector<int> users = stages.ranks_with(row->uses);
+    if (users.empty()) fail("parameter ", row->name, " is of no pipeline stage");
     Tensor whole;
     if (root)
       whole =
@@ -78,7 +70,7 @@ std::string weights_sha256(const Topology& topology,
     for (int tp_rank = 0; tp_rank < tp; ++tp_rank) {
       const Rectangle rectangle = part_of(*row, tp_rank, tp);
       if (rectangle.count() == 0) continue;  // all rows of this rank are padding
-      const int holder = topology.world_rank(0, stage, tp_rank);
+      const int holder = topology.world_rank(0, users.front(), 0, tp_rank);
       Tensor part;
       if (world.rank() == holder) part = local_part(*row, rectangle, store);
       if (root && holder != 0) {

@@ -50,8 +50,8 @@ std::set<std::string> written_by_earlier_stages(const Topology& topology,
 // What this rank alone writes. Collective over pp.
 std::vector<Piece> owned_pieces(const Topology& topology, const ParameterStore& store) {
   const std::set<std::string> written = written_by_earlier_stages(topology, store);
-  std::vector<Piece> pieces =
-      pieces_of(store, span_of(store.count(), topology.dp().rank(), topology.dp().size()));
+  std::vector<Piece> pieces = pieces_of(
+      store, span_of(store.count(), topology.replicas().rank(), topology.replicas().size()));
   std::erase_if(pieces, [&](const Piece& piece) {
     const bool on_every_tp_rank = piece.row->cut.kind != Cut::Kind::dim;
     return (on_every_tp_rank && topology.tp().rank() != 0) || written.count(piece.row->name) > 0;
@@ -221,7 +221,7 @@ std::int64_t sum_over(Group& group, std::int64_t value) {
 void check_optimizer(const Topology& topology,
                      const ParameterStore& store,
                      const OptimizerState& optimizer) {
-  const Span part = span_of(store.count(), topology.dp().rank(), topology.dp().size());
+  const Span part = span_of(store.count(), topology.replicas().rank(), topology.replicas().size());
   const Span own = optimizer.own_span;
   const bool covers = own.first <= part.first && part.first + part.count <= own.first + own.count;
   if (!covers || optimizer.m.count() != own.count || optimizer.v.count() != own.count) {

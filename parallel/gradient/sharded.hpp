@@ -1,6 +1,6 @@
-// ZeRO-1: each dp rank owns one span of the flat buffers, of equal length to within one element
-// whatever parameters lie in it. It alone has the summed gradient there, keeps the moments, and
-// steps the values, which are then gathered.
+// ZeRO-1: each of the ranks that share a gradient owns one span of the flat buffers, of equal
+// length to within one element whatever parameters lie in it. It alone has the summed gradient
+// there, keeps the moments, and steps the values, which are then gathered.
 #pragma once
 
 #include "core/group.hpp"
@@ -9,16 +9,17 @@ namespace lockstep {
 
 class Sharded {
  public:
-  // n: elements of the flat buffers, the same on all members of dp, which must outlive this.
-  Sharded(index_t n, Group& dp) : dp_(&dp), own_(span_of(n, dp.rank(), dp.size())) {}
+  // n: elements of the flat buffers, the same on all members of replicas, which must outlive this.
+  Sharded(index_t n, Group& replicas)
+      : replicas_(&replicas), own_(span_of(n, replicas.rank(), replicas.size())) {}
 
   Span own_span() const { return own_; }
   // Afterwards only the own span of the gradients means anything.
-  void sum(const Tensor& gradients) { dp_->reduce_scatter(gradients, "gradient"); }
-  void gather(const Tensor& values) { dp_->all_gather(values, "parameter"); }
+  void sum(const Tensor& gradients) { replicas_->reduce_scatter(gradients, "gradient"); }
+  void gather(const Tensor& values) { replicas_->all_gather(values, "parameter"); }
 
  private:
-  Group* dp_;
+  Group* replicas_;
   Span own_;
 };
 

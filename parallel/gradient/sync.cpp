@@ -19,26 +19,21 @@ Span intersection(Span a, Span b) {
 }
 
 // Of all ranks of a replica that hold an element of this parameter, exactly one counts it: the
-// first stage that uses it, and tp rank 0 unless the parameter is cut over tp.
-bool counts(const ParameterStore::Entry& entry,
-            const Topology& topology,
-            const std::vector<StageRange>& stages) {
-  const bool first_user = stages_of(*entry.row, stages).front() == topology.pp_rank();
+// first pp rank that uses it, and tp rank 0 unless the parameter is cut over tp.
+bool counts(const ParameterStore::Entry& entry, const Topology& topology, const StageMap& stages) {
+  const bool first_user = stages.ranks_with(entry.row->uses).front() == topology.pp_rank();
   return first_user && (entry.row->cut.kind == Cut::Kind::dim || topology.tp_rank() == 0);
 }
 
 }  // namespace
 
 struct GradientSync::Parts {
-  Parts(ParameterStore& store,
-        const Topology& topology,
-        const std::vector<StageRange>& stages,
-        bool zero)
+  Parts(ParameterStore& store, const Topology& topology, const StageMap& stages, bool zero)
       : topology(topology),
         values(store.values()),
         gradients(store.gradients()),
         sharded(zero),
-        shard(store.count(), topology.dp()),
+        shard(store.count(), topology.replicas()),
         tied(store.entries(), topology, stages) {
     for (const auto& entry : store.entries()) {
       if (entry.row->cut.kind == Cut::Kind::partial) partial.push_back(entry.parameter.gradient);
@@ -66,12 +61,11 @@ struct GradientSync::Parts {
 
 GradientSync::GradientSync(ParameterStore& store,
                            const Topology& topology,
-                           const std::vector<StageRange>& stages,
+                           const StageMap& stages,
                            bool zero) {
   const Degrees& degrees = topology.degrees();
-  require(degrees.cp == 1, "--cp ", degrees.cp, ": gradients are summed over dp only; use --cp 1");
-  require(static_cast<int>(stages.size()) == degrees.pp, "--pp ", degrees.pp, " does not match ",
-          stages.size(), " stages of the model");
+  require(stages.num_ranks() == degrees.pp, "--pp ", degrees.pp, " does not match ",
+          stages.num_ranks(), " ranks with stages of the model");
   parts_ = std::make_unique<Parts>(store, topology, stages, zero);
   own_span_ = zero ? parts_->shard.own_span() : Span{0, store.count()};
 }
@@ -84,7 +78,7 @@ void GradientSync::finish() {
   if (parts_->sharded) {
     parts_->shard.sum(parts_->gradients);
   } else {
-    sum_in_buckets(parts_->gradients, parts_->topology.dp(), "gradient");
+    sum_in_buckets(parts_->gradients, parts_->topology.replicas(), "gradient");
   }
 }
 
@@ -96,7 +90,7 @@ double GradientSync::norm() {
     total.data<double>()[0] += sum_of_squares(parts_->gradients.range(own.first, own.count));
   }
   parts_->topology.model().all_reduce(total, Reduce::sum, "norm");
-  if (parts_->sharded) parts_->topology.dp().all_reduce(total, Reduce::sum, "norm");
+  if (parts_->sharded) parts_->topology.replicas().all_reduce(total, Reduce::sum, "norm");
   return std::sqrt(total.data<double>()[0]);
 }
 

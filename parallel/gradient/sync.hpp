@@ -1,7 +1,7 @@
 // From the gradients of one replica to those of the global batch: tied parameters over the stages
-// that use them, parameters of kind `partial` over tp, everything over dp: an all-reduce, or with
-// ZeRO-1 (Rajbhandari et al. 2020) a reduce-scatter after which a rank holds the sum of its own
-// span of the flat buffer only. In buckets of 2 MiB. Sums, never means: the loss is scaled by
+// that use them, parameters of kind `partial` over tp, everything over dp x cp: an all-reduce, or
+// with ZeRO-1 (Rajbhandari et al. 2020) a reduce-scatter after which a rank holds the sum of its
+// own span of the flat buffer only. In buckets of 2 MiB. Sums, never means: the loss is scaled by
 // counts.
 #pragma once
 
@@ -15,12 +15,9 @@ namespace lockstep {
 
 class GradientSync {
  public:
-  // Collective over the world. stages: the cut of the plan, to find which stages share a parameter.
+  // Collective over the world. stages: to find which ranks share a parameter.
   // The topology must outlive this.
-  GradientSync(ParameterStore& store,
-               const Topology& topology,
-               const std::vector<StageRange>& stages,
-               bool zero);
+  GradientSync(ParameterStore& store, const Topology& topology, const StageMap& stages, bool zero);
   ~GradientSync();
 
   // The part of the flat buffers this rank steps and stores moments for: all of it, or its ZeRO-1

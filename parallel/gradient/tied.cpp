@@ -5,85 +5,72 @@
 namespace lockstep {
 namespace {
 
-using Stages = std::vector<int>;
+using Ranks = std::vector<int>;  // along pp
 
-void add_once(std::vector<Stages>& sets, const Stages& set) {
+void add_once(std::vector<Ranks>& sets, const Ranks& set) {
   if (std::find(sets.begin(), sets.end(), set) == sets.end()) sets.push_back(set);
 }
 
-// (sets, pp) flags: 1 where a set has a stage.
-Tensor to_flags(const std::vector<Stages>& sets, int num_stages) {
-  Tensor flags = Tensor::zeros({static_cast<index_t>(sets.size()), num_stages}, DType::i32);
+// (sets, pp) flags: 1 where a set has a rank.
+Tensor to_flags(const std::vector<Ranks>& sets, int num_ranks) {
+  Tensor flags = Tensor::zeros({static_cast<index_t>(sets.size()), num_ranks}, DType::i32);
   for (std::size_t set = 0; set < sets.size(); ++set) {
-    for (const int stage : sets[set]) {
-      flags.data<std::int32_t>()[static_cast<index_t>(set) * num_stages + stage] = 1;
+    for (const int rank : sets[set]) {
+      flags.data<std::int32_t>()[static_cast<index_t>(set) * num_ranks + rank] = 1;
     }
   }
   return flags;
 }
 
-std::vector<Stages> from_flags(const Tensor& flags, int num_stages) {
-  std::vector<Stages> sets;
+std::vector<Ranks> from_flags(const Tensor& flags, int num_ranks) {
+  std::vector<Ranks> sets;
   for (index_t set = 0; set < flags.rows(); ++set) {
-    Stages stages;
-    for (int stage = 0; stage < num_stages; ++stage) {
-      if (flags.data<std::int32_t>()[set * num_stages + stage] != 0) stages.push_back(stage);
+    Ranks ranks;
+    for (int rank = 0; rank < num_ranks; ++rank) {
+      if (flags.data<std::int32_t>()[set * num_ranks + rank] != 0) ranks.push_back(rank);
     }
-    sets.push_back(std::move(stages));
+    sets.push_back(std::move(ranks));
   }
   return sets;
 }
 
-// The union over all stages, in the same order everywhere: a stage knows the sets of its own
+// The union over all ranks, in the same order everywhere: a rank knows the sets of its own
 // parameters only, but making groups is collective over the world.
-std::vector<Stages> sets_of_all(const std::vector<Stages>& own, Group& pp) {
-  std::vector<Stages> all;
-  for (int stage = 0; stage < pp.size(); ++stage) {
+std::vector<Ranks> sets_of_all(const std::vector<Ranks>& own, Group& pp) {
+  std::vector<Ranks> all;
+  for (int root = 0; root < pp.size(); ++root) {
     Tensor count = Tensor::from<std::int64_t>({static_cast<std::int64_t>(own.size())}, {1});
-    pp.broadcast(count, stage, "stages");
-    Tensor flags = pp.rank() == stage
+    pp.broadcast(count, root, "stages");
+    Tensor flags = pp.rank() == root
                        ? to_flags(own, pp.size())
                        : Tensor::empty({count.data<std::int64_t>()[0], pp.size()}, DType::i32);
-    pp.broadcast(flags, stage, "stages");
-    for (const Stages& set : from_flags(flags, pp.size())) add_once(all, set);
+    pp.broadcast(flags, root, "stages");
+    for (const Ranks& set : from_flags(flags, pp.size())) add_once(all, set);
   }
   return all;
 }
 
 }  // namespace
 
-std::vector<int> stages_of(const ParameterRow& row, const std::vector<StageRange>& stages) {
-  std::vector<int> users;
-  for (std::size_t stage = 0; stage < stages.size(); ++stage) {
-    const auto inside = [&](index_t use) {
-      return use >= stages[stage].first && use < stages[stage].last;
-    };
-    if (std::any_of(row.uses.begin(), row.uses.end(), inside)) {
-      users.push_back(static_cast<int>(stage));
-    }
-  }
-  return users;
-}
-
 TiedSums::TiedSums(const std::vector<ParameterStore::Entry>& entries,
                    const Topology& topology,
-                   const std::vector<StageRange>& stages) {
-  std::vector<Stages> own;
+                   const StageMap& stages) {
+  std::vector<Ranks> own;
   for (const auto& entry : entries) {
-    const Stages users = stages_of(*entry.row, stages);
+    const Ranks users = stages.ranks_with(entry.row->uses);
     if (users.size() > 1) add_once(own, users);
   }
-  for (Stages& set : sets_of_all(own, topology.pp())) {
+  for (Ranks& set : sets_of_all(own, topology.pp())) {
     SharedBy shared{set, topology.stages_group(set), {}};
     for (const auto& entry : entries) {
-      if (stages_of(*entry.row, stages) == set)
+      if (stages.ranks_with(entry.row->uses) == set)
         shared.gradients.push_back(entry.parameter.gradient);
     }
     if (shared.group) sets_.push_back(std::move(shared));
   }
 }
 
-// All are started before any is waited for: a stage in two sets must not hold up one by the other.
+// All are started before any is waited for: a rank in two sets must not hold up one by the other.
 void TiedSums::sum() {
   std::vector<Pending> pending;
   for (SharedBy& shared : sets_) {

@@ -102,14 +102,21 @@ struct Environment::Parts {
   int local_rank = 0, local_size = 1;
   int uncaught_at_start = std::uncaught_exceptions();
   Traffic traffic;
+  std::unique_ptr<CommunicationLog> log;
   mpi::Progress progress;
   std::unique_ptr<Group> world;
 
   std::unique_ptr<Group> make_group(mpi::Communicator communicator, const std::string& axis) {
     if (communicator.size() == 1) return std::make_unique<LocalGroup>();
-    return std::make_unique<mpi::MpiGroup>(std::move(communicator), axis, progress, traffic);
+    auto group = std::make_unique<mpi::MpiGroup>(std::move(communicator), axis, progress, traffic);
+    if (!log) return group;
+    return std::make_unique<TracedGroup>(std::move(group), axis, *log);
   }
 };
+
+Environment::Environment(Alone) : parts_(std::make_unique<Parts>()) {
+  parts_->world = std::make_unique<LocalGroup>();
+}
 
 Environment::Environment() : parts_(std::make_unique<Parts>()) {
   if (!mpi::started_by_launcher()) {
@@ -175,6 +182,18 @@ void Environment::abort(ExitCode code) const {
 
 const std::vector<TrafficRow>& Environment::traffic() const { return parts_->traffic.rows(); }
 void Environment::reset_traffic() const { parts_->traffic.reset(); }
+
+void Environment::start_log() const {
+  if (parts_->log) return;
+  parts_->log = std::make_unique<CommunicationLog>();
+  if (size() > 1) {
+    parts_->world = std::make_unique<TracedGroup>(std::move(parts_->world), "world", *parts_->log);
+  }
+}
+
+std::vector<CommunicationEvent> Environment::take_log() const {
+  return parts_->log ? parts_->log->take() : std::vector<CommunicationEvent>{};
+}
 
 std::vector<TrafficRow> Environment::sum_traffic(const std::vector<TrafficRow>& rows) const {
   const std::string own = print_rows(rows);

@@ -10,6 +10,7 @@
 
 #include "core/error.hpp"
 #include "core/group.hpp"
+#include "parallel/mpi/traced_group.hpp"
 #include "parallel/mpi/traffic.hpp"
 
 namespace lockstep {
@@ -27,9 +28,13 @@ class AgreedError : public Error {
 
 // Outlives every group made by it and every Pending of these groups. An exception that not all
 // ranks throw must be caught while it lives, and end in abort().
+// Asks for a world of this process alone, whatever a launcher started.
+struct Alone {};
+
 class Environment {
  public:
-  Environment();  // sets the malloc tunables, then MPI_Init_thread when launched
+  explicit Environment(Alone);  // calls nothing of MPI; every collective is the identity
+  Environment();                // sets the malloc tunables, then MPI_Init_thread when launched
   // MPI_Finalize; an exception that unwinds this rank alone ends all ranks (ExitCode::failed).
   ~Environment();
   Environment(const Environment&) = delete;
@@ -57,6 +62,10 @@ class Environment {
   // parallel/mpi/traffic.hpp.
   const std::vector<TrafficRow>& traffic() const;
   void reset_traffic() const;
+  // From here on the operations of the world and of groups made later are noted, with their times.
+  void start_log() const;
+  // Those that ended since the last call; none before start_log().
+  std::vector<CommunicationEvent> take_log() const;
   // Collective: rows of every rank summed over all ranks, in the same order on each.
   std::vector<TrafficRow> sum_traffic(const std::vector<TrafficRow>& rows) const;
 

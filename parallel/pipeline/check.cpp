@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <cmath>
 #include <optional>
+#include <utility>
 
 #include "core/error.hpp"
 
@@ -111,9 +113,10 @@ Inputs inputs_of(const Action& a, int stages) {
 // for every V.
 class Player {
  public:
-  Player(const Schedule& schedule, ActionTimes times)
+  // times: of each virtual stage, in units of 1/V.
+  Player(const Schedule& schedule, std::vector<ActionTimes> times)
       : schedule_(schedule),
-        times_(times),
+        times_(std::move(times)),
         number_(schedule),
         end_(number_.count(), not_yet),
         ranks_(static_cast<std::size_t>(schedule.stages)) {}
@@ -154,10 +157,11 @@ class Player {
     return std::nullopt;
   }
 
-  double duration(Kind kind) const {
-    if (kind == Kind::forward) return times_.forward;
-    if (kind == Kind::backward_weight) return times_.weight;
-    return schedule_.splits_backward ? times_.backward : times_.backward + times_.weight;
+  double duration(const Action& a) const {
+    const ActionTimes& times = times_[static_cast<std::size_t>(a.stage)];
+    if (a.kind == Kind::forward) return times.forward;
+    if (a.kind == Kind::backward_weight) return times.weight;
+    return schedule_.splits_backward ? times.backward : times.backward + times.weight;
   }
 
   void advance(int rank) {
@@ -166,7 +170,7 @@ class Player {
       const Action& a = list(rank)[r.position];
       double begin = r.clock;
       if (missing(a, begin)) return;
-      r.clock = begin + duration(a.kind);
+      r.clock = begin + duration(a);
       end_[number_(a)] = r.clock;
       r.start.push_back(begin / schedule_.virtual_stages);
       hold(r, a.kind);
@@ -213,20 +217,29 @@ class Player {
       playback.peak_activations.push_back(r.peak / V);
       playback.start.push_back(r.start);
     }
-    const double work =
-        schedule_.microbatches * V * (times_.forward + times_.backward + times_.weight);
+    double work = 0;  // of a rank, in the mean
+    for (const ActionTimes& times : times_) {
+      work += times.forward + times.backward + times.weight;
+    }
+    work *= static_cast<double>(schedule_.microbatches) / schedule_.stages;
     playback.makespan = end / V;
     playback.bubble_fraction = end == 0 ? 0 : 1 - work / end;
     return playback;
   }
 
   const Schedule& schedule_;
-  ActionTimes times_;
+  std::vector<ActionTimes> times_;
   Numbering number_;
   std::vector<double> end_;
   std::vector<Rank> ranks_;
   std::vector<int> awake_;  // ranks that may be able to go on
 };
+
+void check_lists(const Schedule& schedule) {
+  require(static_cast<int>(schedule.actions.size()) == schedule.stages, "schedule ", schedule.name,
+          " has ", schedule.actions.size(), " lists of actions for ", schedule.stages, " ranks");
+  check_complete(schedule);
+}
 
 }  // namespace
 
@@ -235,10 +248,20 @@ Playback play(const Schedule& schedule, ActionTimes times) {
   require(std::isfinite(work) && std::min({times.forward, times.backward, times.weight}) >= 0,
           "--times ", times.forward, ",", times.backward, ",", times.weight,
           ": give three numbers that are not negative");
-  require(static_cast<int>(schedule.actions.size()) == schedule.stages, "schedule ", schedule.name,
-          " has ", schedule.actions.size(), " lists of actions for ", schedule.stages, " ranks");
-  check_complete(schedule);
-  return Player(schedule, times).run();
+  check_lists(schedule);
+  const auto stages = static_cast<std::size_t>(schedule.all_stages());
+  return Player(schedule, std::vector<ActionTimes>(stages, times)).run();
+}
+
+Playback play(const Schedule& schedule, std::vector<ActionTimes> stage_times) {
+  assert(static_cast<int>(stage_times.size()) == schedule.all_stages());
+  check_lists(schedule);
+  for (ActionTimes& times : stage_times) {
+    times.forward *= schedule.virtual_stages;
+    times.backward *= schedule.virtual_stages;
+    times.weight *= schedule.virtual_stages;
+  }
+  return Player(schedule, std::move(stage_times)).run();
 }
 
 }  // namespace lockstep

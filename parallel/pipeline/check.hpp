@@ -25,5 +25,7 @@ struct Playback {
 // Throws Error saying which action of which rank waits for which, is missing, is there twice, or
 // adds to weight gradients out of microbatch order.
 Playback play(const Schedule& schedule, ActionTimes times = {});
+// With the times of each virtual stage itself; the bubble is 1 - mean work of a rank / makespan.
+Playback play(const Schedule& schedule, std::vector<ActionTimes> stage_times);
 
 }  // namespace lockstep

@@ -1,5 +1,6 @@
 #include "parallel/pipeline/runner.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cassert>
 #include <chrono>
@@ -8,111 +9,77 @@
 
 #include "core/error.hpp"
 #include "parallel/pipeline/check.hpp"
+#include "parallel/pipeline/transfer.hpp"
 
 namespace lockstep {
 namespace {
 
 using Kind = Action::Kind;
 
-enum Direction { onward, back };  // activations to the next stage, gradients to the one before
-
-// A bundle under way to or from a neighbour. Destroyed last to first: the parts wait, then the
-// memory goes.
-struct Transfer {
-  Bundle bundle;
-  std::vector<Pending> parts;  // one per member
-
-  void wait() {
-    for (Pending& part : parts) part.wait();
-  }
-};
-
-Tensor& member(Bundle& bundle, const std::string& name) {
-  if (name == "x") return bundle.x;
-  if (name == "memory") return bundle.memory;
-  assert(name == "g");
-  return bundle.g;
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// Matching is in order per tag, so tags of a long evaluation may come round again.
-int tag_of(int microbatch, Direction direction) {
-  constexpr int most = 1 << 14;  // every MPI allows tags up to 32767
-  return 2 * (microbatch % most) + direction;
-}
-
-bool crosses(const TensorSpec& spec, Direction direction) {
-  return direction == onward || spec.differentiable;
-}
-
-Transfer start_send(Group& pp,
-                    Bundle bundle,
-                    const std::vector<TensorSpec>& border,
-                    int to,
-                    int tag,
-                    Direction direction) {
-  Transfer transfer{std::move(bundle), {}};
-  for (const TensorSpec& spec : border) {
-    if (!crosses(spec, direction)) continue;
-    Tensor& x = member(transfer.bundle, spec.name);
-    if (!x.contiguous()) x = x.clone();
-    transfer.parts.push_back(pp.start_send(x, to, tag, "stage"));
-  }
-  return transfer;
-}
-
-Transfer start_receive(Group& pp,
-                       const std::vector<TensorSpec>& border,
-                       int from,
-                       int tag,
-                       Direction direction) {
-  Transfer transfer;
-  for (const TensorSpec& spec : border) {
-    if (!crosses(spec, direction)) continue;
-    Tensor& x = member(transfer.bundle, spec.name);
-    x = Tensor::empty(spec.shape, spec.dtype);
-    transfer.parts.push_back(pp.start_receive(x, from, tag, "stage"));
-  }
-  return transfer;
-}
-
-// Where each F and B stands in a rank's list.
+// Where each F and B stands in the list of its rank.
 class Places {
  public:
-  Places() = default;
-  Places(const std::vector<Action>& actions, int microbatches) : M_(microbatches) {
-    at_.resize(2 * static_cast<std::size_t>(microbatches));
-    for (std::size_t i = 0; i < actions.size(); ++i) {
-      if (actions[i].kind != Kind::backward_weight)
-        at_[index(actions[i].kind, actions[i].microbatch)] = i;
+  explicit Places(const Schedule& schedule) : stages_(schedule.all_stages()) {
+    at_.resize(2 * static_cast<std::size_t>(stages_) *
+               static_cast<std::size_t>(schedule.microbatches));
+    for (const std::vector<Action>& list : schedule.actions) {
+      for (std::size_t i = 0; i < list.size(); ++i) {
+        const Action& a = list[i];
+        if (a.kind != Kind::backward_weight) at_[index(a.kind, a.stage, a.microbatch)] = i;
+      }
     }
   }
-  std::size_t of(Kind kind, int microbatch) const { return at_[index(kind, microbatch)]; }
-
- private:
-  std::size_t index(Kind kind, int microbatch) const {
-    return static_cast<std::size_t>(kind == Kind::forward ? microbatch : M_ + microbatch);
+  std::size_t of(Kind kind, int stage, int microbatch) const {
+    return at_[index(kind, stage, microbatch)];
   }
 
-  int M_ = 0;
+ private:
+  std::size_t index(Kind kind, int stage, int microbatch) const {
+    const std::size_t pair =
+        static_cast<std::size_t>(microbatch) * 2 + (kind == Kind::forward ? 0u : 1u);
+    return pair * static_cast<std::size_t>(stages_) + static_cast<std::size_t>(stage);
+  }
+
+  int stages_;
   std::vector<std::size_t> at_;
 };
 
 // What a rank needs besides the batches; lives as long as the runner.
 struct Setting {
-  const Stage& stage;
-  const ModelConfig& config;
-  DType dtype;
+  const std::vector<Stage>& stages;  // this rank's
   Group& pp;
   const Schedule& schedule;
-  const Places& before;  // the lists of the neighbours
-  const Places& after;
+  const Places& places;
+  std::vector<int> numbers;  // the virtual stage that each of `stages` is
+
+  int all() const { return schedule.all_stages(); }
+  std::size_t local(int v) const {
+    const auto found = std::find(numbers.begin(), numbers.end(), v);
+    assert(found != numbers.end());
+    return static_cast<std::size_t>(found - numbers.begin());
+  }
+  const Stage& stage(int v) const { return stages[local(v)]; }
+  int peer(int v) const { return schedule.rank_of(v); }
+  bool here(int v) const { return peer(v) == pp.rank(); }
+  // border: between virtual stages border and border + 1.
+  int tag(int border, int m, Direction direction) const {
+    return transfer_tag(border, all() - 1, m, direction);
+  }
 };
 
 // One training pass over a step's microbatches.
 class Pass {
  public:
   Pass(const Setting& setting, const std::vector<Batch>& batches, const Context& context)
-      : setting_(setting), batches_(batches), context_(context), flights_(batches.size()) {
+      : setting_(setting),
+        batches_(batches),
+        context_(context),
+        flights_(batches.size() * setting.stages.size()),
+        sent_(static_cast<std::size_t>(setting.schedule.stages)) {
     // A microbatch without samples does not travel: every stage leaves it out.
     for (const Action& a : setting.schedule.actions[static_cast<std::size_t>(setting.pp.rank())]) {
       if (batches[static_cast<std::size_t>(a.microbatch)].B > 0) actions_.push_back(a);
@@ -123,44 +90,49 @@ class Pass {
     for (std::size_t i = 0; i < actions_.size(); ++i) {
       post_receives(Kind::forward, i);
       post_receives(Kind::backward, i);
-      const auto begin = std::chrono::steady_clock::now();
-      act(actions_[i]);
-      const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin;
-      (actions_[i].kind == Kind::forward ? seconds_.forward : seconds_.backward) += spent.count();
+      const Action& a = actions_[i];
+      TimedAction timed{a, now(), 0, 0};
+      wait_for_input(a);
+      timed.begin = now();
+      act(a);
+      timed.end = now();
+      timeline_.push_back(timed);
     }
-    for (std::deque<Sent>& sent : sent_) {
+    for (std::vector<Sent>& sent : sent_) {
       for (Sent& s : sent) s.transfer.wait();
     }
   }
 
-  PassSeconds seconds() const { return seconds_; }
+  std::vector<TimedAction> take_timeline() { return std::move(timeline_); }
 
  private:
-  // What a microbatch holds on this rank between its first and its last action.
+  // What a microbatch holds of a stage between its first and its last action.
   struct Flight {
     Transfer input, gradient;
     Stage::SavedHandle saved;
   };
   struct Sent {
-    std::size_t consumed_at;  // position of the action in the neighbour's list that receives it
+    std::size_t consumed_at;  // position of the action in the receiver's list that takes it
     Transfer transfer;
   };
 
-  Flight& flight(int m) { return flights_[static_cast<std::size_t>(m)]; }
   const Batch& batch(int m) const { return batches_[static_cast<std::size_t>(m)]; }
+  Flight& flight(int v, int m) {
+    return flights_[static_cast<std::size_t>(m) * setting_.stages.size() + setting_.local(v)];
+  }
   Context context(int m) const {
     Context context = context_;
     context.batch = batch(m).view();
     return context;
   }
-  std::vector<TensorSpec> border(int m) const {
-    return Stage::border(setting_.config, batch(m).B, batch(m).T, setting_.dtype);
+  std::vector<TensorSpec> border(int v, int m) const {
+    return setting_.stage(v).border(batch(m).B, batch(m).T);
   }
 
-  // Posts what actions of this kind up to position i receive, and one more beyond it: the
-  // neighbour's data then lands while this rank computes.
+  // What the action at position i receives, and what the next action of its kind does: that data
+  // then lands while this rank computes.
   void post_receives(Kind kind, std::size_t i) {
-    std::size_t& next = next_post_[kind == Kind::forward ? onward : back];
+    std::size_t& next = next_post_[kind == Kind::forward ? 0 : 1];
     bool beyond = next > i + 1;
     for (; next < actions_.size() && !beyond; ++next) {
       if (actions_[next].kind != kind) continue;
@@ -170,80 +142,107 @@ class Pass {
   }
 
   void post(const Action& a) {
-    const int m = a.microbatch, rank = setting_.pp.rank();
-    if (a.kind == Kind::forward && !setting_.stage.first()) {
-      flight(m).input = start_receive(setting_.pp, border(m), rank - 1, tag_of(m, onward), onward);
+    const int v = a.stage, m = a.microbatch;
+    if (a.kind == Kind::forward && v > 0 && !setting_.here(v - 1)) {
+      flight(v, m).input =
+          start_receive(setting_.pp, border(v, m), setting_.peer(v - 1),
+                        setting_.tag(v - 1, m, Direction::onward), Direction::onward);
     }
-    if (a.kind == Kind::backward && !setting_.stage.last()) {
-      flight(m).gradient = start_receive(setting_.pp, border(m), rank + 1, tag_of(m, back), back);
+    if (a.kind == Kind::backward && v + 1 < setting_.all() && !setting_.here(v + 1)) {
+      flight(v, m).gradient = start_receive(setting_.pp, border(v, m), setting_.peer(v + 1),
+                                            setting_.tag(v, m, Direction::back), Direction::back);
+    }
+  }
+
+  void wait_for_input(const Action& a) {
+    if (a.kind == Kind::backward_weight) return;
+    const bool forward = a.kind == Kind::forward;
+    const int from = forward ? a.stage - 1 : a.stage + 1;
+    Flight& f = flight(a.stage, a.microbatch);
+    (forward ? f.input : f.gradient).wait();
+    if (from >= 0 && from < setting_.all() && !setting_.here(from)) {
+      release(setting_.peer(from), setting_.places.of(a.kind, from, a.microbatch));
     }
   }
 
   void act(const Action& a) {
     if (a.kind == Kind::forward) {
-      forward(a.microbatch);
+      forward(a.stage, a.microbatch);
     } else if (a.kind == Kind::backward) {
-      backward(a.microbatch);
+      backward(a.stage, a.microbatch);
     } else {
-      setting_.stage.backward_weight(batch(a.microbatch), *flight(a.microbatch).saved,
-                                     context(a.microbatch));
-      flight(a.microbatch).saved.reset();
+      Flight& f = flight(a.stage, a.microbatch);
+      setting_.stage(a.stage).backward_weight(batch(a.microbatch), *f.saved, context(a.microbatch));
+      f.saved.reset();
     }
   }
 
-  void forward(int m) {
-    Flight& f = flight(m);
-    f.input.wait();
-    if (!setting_.stage.first()) release(back, setting_.before.of(Kind::forward, m));
-    f.saved = setting_.stage.make_saved();
-    Bundle output = setting_.stage.forward(batch(m), f.input.bundle, *f.saved, context(m));
+  void forward(int v, int m) {
+    Flight& f = flight(v, m);
+    const Stage& stage = setting_.stage(v);
+    f.saved = stage.make_saved();
+    Bundle output = stage.forward(batch(m), f.input.bundle, *f.saved, context(m));
     f.input.bundle = {};
-    if (!setting_.stage.last())
-      send(m, std::move(output), onward, setting_.after.of(Kind::forward, m));
+    if (v + 1 == setting_.all()) return;
+    if (setting_.here(v + 1)) {
+      flight(v + 1, m).input.bundle = std::move(output);
+    } else {
+      send(v, m, std::move(output), Direction::onward);
+    }
   }
 
-  void backward(int m) {
-    Flight& f = flight(m);
-    f.gradient.wait();
-    if (!setting_.stage.last()) release(onward, setting_.after.of(Kind::backward, m));
+  void backward(int v, int m) {
+    Flight& f = flight(v, m);
+    const Stage& stage = setting_.stage(v);
     const bool split = setting_.schedule.splits_backward;
-    Bundle dinput =
-        split ? setting_.stage.backward_input(batch(m), f.gradient.bundle, *f.saved, context(m))
-              : setting_.stage.backward(batch(m), f.gradient.bundle, *f.saved, context(m));
+    Bundle dinput = split ? stage.backward_input(batch(m), f.gradient.bundle, *f.saved, context(m))
+                          : stage.backward(batch(m), f.gradient.bundle, *f.saved, context(m));
     f.gradient.bundle = {};
     if (!split) f.saved.reset();
-    if (!setting_.stage.first())
-      send(m, std::move(dinput), back, setting_.before.of(Kind::backward, m));
-  }
-
-  void send(int m, Bundle bundle, Direction direction, std::size_t consumed_at) {
-    const int to = setting_.pp.rank() + (direction == onward ? 1 : -1);
-    sent_[direction].push_back({consumed_at, start_send(setting_.pp, std::move(bundle), border(m),
-                                                        to, tag_of(m, direction), direction)});
-  }
-
-  // What came from a neighbour's action at `position` shows that it has received all that its
-  // earlier actions need: those sends are over, and their memory can go without a wait.
-  void release(Direction direction, std::size_t position) {
-    std::deque<Sent>& sent = sent_[direction];
-    while (!sent.empty() && sent.front().consumed_at <= position) {
-      sent.front().transfer.wait();
-      sent.pop_front();
+    if (v == 0) return;
+    if (setting_.here(v - 1)) {
+      flight(v - 1, m).gradient.bundle = std::move(dinput);
+    } else {
+      send(v, m, std::move(dinput), Direction::back);
     }
+  }
+
+  void send(int v, int m, Bundle bundle, Direction direction) {
+    const bool onward = direction == Direction::onward;
+    const int to = onward ? v + 1 : v - 1, rank = setting_.peer(to);
+    const std::size_t consumed_at =
+        setting_.places.of(onward ? Kind::forward : Kind::backward, to, m);
+    sent_[static_cast<std::size_t>(rank)].push_back(
+        {consumed_at, start_send(setting_.pp, std::move(bundle), border(v, m), rank,
+                                 setting_.tag(onward ? v : v - 1, m, direction), direction)});
+  }
+
+  // What came from an action at `position` of a rank's list shows that this rank has received all
+  // that its actions up to there need: those sends are over, and their memory can go without a
+  // wait.
+  void release(int rank, std::size_t position) {
+    std::vector<Sent>& sent = sent_[static_cast<std::size_t>(rank)];
+    const auto over = [&](Sent& s) {
+      if (s.consumed_at > position) return false;
+      s.transfer.wait();
+      return true;
+    };
+    sent.erase(std::remove_if(sent.begin(), sent.end(), over), sent.end());
   }
 
   const Setting& setting_;
   const std::vector<Batch>& batches_;
   const Context& context_;
   std::vector<Action> actions_;
-  std::vector<Flight> flights_;  // by microbatch
-  PassSeconds seconds_;
-  std::array<std::size_t, 2>
-      next_post_{};                       // first action whose receive is not posted, by direction
-  std::array<std::deque<Sent>, 2> sent_;  // in order, by direction
+  std::vector<Flight> flights_;  // by microbatch, then stage
+  std::vector<TimedAction> timeline_;
+  // First action whose receive is not posted, of forwards and of backwards.
+  std::array<std::size_t, 2> next_post_{};
+  std::vector<std::vector<Sent>> sent_;  // by receiving rank
 };
 
-// One evaluation: microbatches flow onward, nothing comes back.
+// One evaluation: microbatches flow onward, nothing comes back. In groups: a group passes a rank's
+// first stage, then its second, so that ranks with several stages work at the same time.
 class ForwardPass {
  public:
   ForwardPass(const Setting& setting, const std::vector<Batch>& batches, const Context& context)
@@ -251,51 +250,90 @@ class ForwardPass {
     for (const Batch& batch : batches) {
       if (batch.B > 0) batches_.push_back(&batch);
     }
+    // A group's sends are waited for before the group after next begins: never by a rank whose work
+    // the receiver still needs.
+    const std::size_t together =
+        setting.stages.size() == 1 ? 2 : 2 * static_cast<std::size_t>(setting.schedule.stages);
+    for (std::size_t first = 0; first < batches_.size(); first += together) {
+      for (const int v : setting.numbers) {
+        for (std::size_t m = first; m < std::min(first + together, batches_.size()); ++m) {
+          visits_.push_back({first / together, v, m});
+        }
+      }
+    }
   }
 
   void execute() {
     Transfer next = post(0);
-    for (std::size_t m = 0; m < batches_.size(); ++m) {
+    for (std::size_t i = 0; i < visits_.size(); ++i) {
       Transfer input = std::move(next);
-      next = post(m + 1);
+      next = post(i + 1);
       input.wait();
-      forward(m, input.bundle);
+      forward(visits_[i], input.bundle);
     }
-    for (Transfer& sent : sent_) sent.wait();
+    for (auto& sent : sent_) sent.second.wait();
   }
 
  private:
-  // Sends under way: with two, a neighbour that is still at the microbatch before holds nobody up.
-  static constexpr std::size_t most_sent = 2;
+  struct Visit {
+    std::size_t group;
+    int v;
+    std::size_t m;
+  };
 
-  std::vector<TensorSpec> border(std::size_t m) const {
-    return Stage::border(setting_.config, batches_[m]->B, batches_[m]->T, setting_.dtype);
+  std::vector<TensorSpec> border(const Visit& visit) const {
+    const Batch& batch = *batches_[visit.m];
+    return setting_.stage(visit.v).border(batch.B, batch.T);
+  }
+  int tag(int border, const Visit& visit) const {
+    return setting_.tag(border, static_cast<int>(visit.m), Direction::onward);
   }
 
-  Transfer post(std::size_t m) const {
-    if (setting_.stage.first() || m >= batches_.size()) return {};
-    return start_receive(setting_.pp, border(m), setting_.pp.rank() - 1,
-                         tag_of(static_cast<int>(m), onward), onward);
+  Transfer post(std::size_t i) const {
+    if (i >= visits_.size()) return {};
+    const Visit& visit = visits_[i];
+    if (visit.v == 0 || setting_.here(visit.v - 1)) return {};
+    return start_receive(setting_.pp, border(visit), setting_.peer(visit.v - 1),
+                         tag(visit.v - 1, visit), Direction::onward);
   }
 
-  void forward(std::size_t m, const Bundle& input) {
-    Context context = context_;
-    context.batch = batches_[m]->view();
-    const Stage::SavedHandle saved = setting_.stage.make_saved();
-    Bundle output = setting_.stage.forward(*batches_[m], input, *saved, context);
-    if (setting_.stage.last()) return;
-    if (sent_.size() == most_sent) {
-      sent_.front().wait();
+  void forward(const Visit& visit, const Bundle& received) {
+    while (!sent_.empty() && sent_.front().first + 1 < visit.group) {
+      sent_.front().second.wait();
       sent_.pop_front();
     }
-    sent_.push_back(start_send(setting_.pp, std::move(output), border(m), setting_.pp.rank() + 1,
-                               tag_of(static_cast<int>(m), onward), onward));
+    const Stage& stage = setting_.stage(visit.v);
+    Context context = context_;
+    context.batch = batches_[visit.m]->view();
+    const Stage::SavedHandle saved = stage.make_saved();
+    const bool handed = visit.v > 0 && setting_.here(visit.v - 1);
+    Bundle output =
+        stage.forward(*batches_[visit.m], handed ? take(visit.m) : received, *saved, context);
+    if (visit.v + 1 == setting_.all()) return;
+    if (setting_.here(visit.v + 1)) {
+      handed_.push_back({visit.m, std::move(output)});
+    } else {
+      sent_.emplace_back(visit.group, start_send(setting_.pp, std::move(output), border(visit),
+                                                 setting_.peer(visit.v + 1), tag(visit.v, visit),
+                                                 Direction::onward));
+    }
+  }
+
+  // Handed over in the order of a group, and taken in the same.
+  Bundle take(std::size_t m) {
+    assert(!handed_.empty() && handed_.front().first == m);
+    (void)m;
+    Bundle bundle = std::move(handed_.front().second);
+    handed_.pop_front();
+    return bundle;
   }
 
   const Setting& setting_;
   const Context& context_;
   std::vector<const Batch*> batches_;
-  std::deque<Transfer> sent_;
+  std::vector<Visit> visits_;
+  std::deque<std::pair<std::size_t, Transfer>> sent_;  // by group
+  std::deque<std::pair<std::size_t, Bundle>> handed_;  // microbatch, to a stage of this rank
 };
 
 // When a pass throws, its receives may be of data that a neighbour will never send, and to destroy
@@ -312,44 +350,81 @@ std::unique_ptr<P> execute(std::unique_ptr<P> pass) {
   }
 }
 
+std::vector<int> held_by(const Schedule& schedule, int rank) {
+  std::vector<int> numbers;
+  for (int v = 0; v < schedule.all_stages(); ++v) {
+    if (schedule.rank_of(v) == rank) numbers.push_back(v);
+  }
+  return numbers;
+}
+
+// Messages of one tag must be received in the order they are sent.
+void check_tags(const Schedule& schedule) {
+  if (schedule.microbatches <= microbatches_with_own_tags(schedule.all_stages() - 1)) return;
+  for (const std::vector<Action>& list : schedule.actions) {
+    std::vector<int> next(3 * static_cast<std::size_t>(schedule.all_stages()));
+    for (const Action& a : list) {
+      const auto row = static_cast<std::size_t>(static_cast<int>(a.kind) * schedule.all_stages());
+      int& due = next[row + static_cast<std::size_t>(a.stage)];
+      require(a.microbatch >= due, "schedule ", schedule.name, " has ", schedule.microbatches,
+              " microbatches, and not in order: at most ",
+              microbatches_with_own_tags(schedule.all_stages() - 1),
+              " can be in any order: make microbatches larger");
+      due = a.microbatch;
+    }
+  }
+}
+
 }  // namespace
 
-struct PipelineRunner::Parts {
-  const ModelConfig config;
-  const Schedule schedule;
-  Places before, after;
-  Setting setting;
+StageMap stage_map(const Schedule& schedule, const std::vector<LayerSpec>& layers) {
+  std::vector<int> ranks;
+  for (int v = 0; v < schedule.all_stages(); ++v) ranks.push_back(schedule.rank_of(v));
+  return {cut_stages(layers, schedule.all_stages()), std::move(ranks)};
+}
 
-  Parts(const Stage& stage, const ModelConfig& model, DType dtype, Group& pp, Schedule made)
-      : config(model), schedule(std::move(made)), setting{stage,    config, dtype, pp,
-                                                          schedule, before, after} {
-    const auto rank = static_cast<std::size_t>(pp.rank());
-    if (rank > 0) before = Places(schedule.actions[rank - 1], schedule.microbatches);
-    if (rank + 1 < schedule.actions.size())
-      after = Places(schedule.actions[rank + 1], schedule.microbatches);
-  }
+struct PipelineRunner::Parts {
+  const Schedule schedule;
+  const Places places;
+  const Setting setting;
+  std::vector<TimedAction> timeline;
+
+  Parts(const std::vector<Stage>& stages, Group& pp, Schedule made)
+      : schedule(std::move(made)),
+        places(schedule),
+        setting{stages, pp, schedule, places, held_by(schedule, pp.rank())} {}
 };
 
-PipelineRunner::PipelineRunner(const Stage& stage,
-                               const ModelConfig& config,
-                               DType dtype,
+PipelineRunner::PipelineRunner(const std::vector<Stage>& stages,
                                const Topology& topology,
                                Schedule schedule) {
-  require(schedule.virtual_stages == 1, "--schedule ", schedule.name, " has ",
-          schedule.virtual_stages, " stages per rank, a run has one: choose --schedule 1f1b");
   require(schedule.stages == topology.degrees().pp, "--schedule ", schedule.name, " is made for ",
           schedule.stages, " stages, but --pp is ", topology.degrees().pp);
+  require(schedule.virtual_stages == static_cast<int>(stages.size()), "--schedule ", schedule.name,
+          " has ", schedule.virtual_stages, " stages per rank, the model is cut into ",
+          stages.size());
   play(schedule);  // throws what would hang
-  parts_ = std::make_unique<Parts>(stage, config, dtype, topology.pp(), std::move(schedule));
+  check_tags(schedule);
+  parts_ = std::make_unique<Parts>(stages, topology.pp(), std::move(schedule));
 }
 
 PipelineRunner::~PipelineRunner() = default;
+
+const std::vector<TimedAction>& PipelineRunner::timeline() const { return parts_->timeline; }
+const Schedule& PipelineRunner::schedule() const { return parts_->schedule; }
 
 PassSeconds PipelineRunner::run(const StepBatch& batch, Context context) {
   require(static_cast<int>(batch.microbatches.size()) == parts_->schedule.microbatches,
           "a step of ", batch.microbatches.size(), " microbatches does not fit a schedule of ",
           parts_->schedule.microbatches);
-  return execute(std::make_unique<Pass>(parts_->setting, batch.microbatches, context))->seconds();
+  parts_->timeline = execute(std::make_unique<Pass>(parts_->setting, batch.microbatches, context))
+                         ->take_timeline();
+  PassSeconds seconds;
+  for (const TimedAction& timed : parts_->timeline) {
+    const bool forward = timed.action.kind == Kind::forward;
+    (forward ? seconds.forward : seconds.backward) += timed.end - timed.asked;
+  }
+  return seconds;
 }
 
 void PipelineRunner::evaluate(const std::vector<Batch>& batches, Context context) {

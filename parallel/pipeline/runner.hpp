@@ -1,5 +1,7 @@
 // Executes one rank's actions of a schedule: receives, computes, sends. Nothing else: no sums, no
-// optimizer.
+// optimizer. A rank may hold several virtual stages; what passes between two of its own is handed
+// over. Receives are posted before they are needed and no send is waited for before its receiver
+// has it, so every schedule that play() accepts runs to its end.
 #pragma once
 
 #include <memory>
@@ -16,21 +18,29 @@ struct PassSeconds {
   double forward = 0, backward = 0;
 };
 
+// An action as it ran, in seconds of std::chrono::steady_clock: its input is waited for from
+// `asked` to `begin`.
+struct TimedAction {
+  Action action;
+  double asked = 0, begin = 0, end = 0;
+};
+
+// The cut of a model for the ranks that a schedule places its stages on.
+StageMap stage_map(const Schedule& schedule, const std::vector<LayerSpec>& layers);
+
 class PipelineRunner {
  public:
-  // stage and topology must outlive the runner. schedule.stages == topology.degrees().pp.
-  PipelineRunner(const Stage& stage,
-                 const ModelConfig& config,
-                 DType dtype,
-                 const Topology& topology,
-                 Schedule schedule);
+  // stages: this rank's virtual stages, in model order. stages and topology must outlive the
+  // runner. schedule.stages == topology.degrees().pp.
+  PipelineRunner(const std::vector<Stage>& stages, const Topology& topology, Schedule schedule);
   ~PipelineRunner();
 
-  // F and B (and W) of every microbatch. Adds the sums of the loss terms on the last stage;
-  // context.batch is set here. Receives are posted before they are needed, sends are waited for at
-  // the end.
+  // F and B (and W) of every microbatch. Adds the sums of the loss terms where the last stage is;
+  // context.batch is set here.
   PassSeconds run(const StepBatch& batch, Context context);
-  // Forward only, in order, any number of microbatches; context.training false.
+  const std::vector<TimedAction>& timeline() const;  // of the last run
+  const Schedule& schedule() const;
+  // Forward only, any number of microbatches; context.training false.
   void evaluate(const std::vector<Batch>& batches, Context context);
 
  private:

@@ -157,11 +157,6 @@ const std::vector<std::string>& schedule_names() {
   return names;
 }
 
-bool runnable(const std::string& name) {
-  const Row* row = find_row(name);
-  return row != nullptr && row->make != interleaved && row->virtual_stages == 1;
-}
-
 Schedule make_schedule(const std::string& name, int stages, int microbatches, int virtual_stages) {
   const Row* row = find_row(name);
   require(row != nullptr, "--schedule ", name, " is not known: did you mean ",

@@ -18,8 +18,6 @@
 namespace lockstep {
 
 const std::vector<std::string>& schedule_names();  // those that make_schedule knows
-// PipelineRunner executes it: one stage per rank.
-bool runnable(const std::string& name);
 // virtual_stages 0: the schedule's own (2 for interleaved and zb-v, else 1).
 // Throws Error naming the option and its value; for --schedule the nearest known name.
 Schedule make_schedule(const std::string& name,

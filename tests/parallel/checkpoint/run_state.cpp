@@ -46,8 +46,8 @@ index_t num_wrong_in(const Tensor& memory,
 }
 
 OptimizerState moments(const Topology& topology, index_t count, bool zero, DType dtype) {
-  const Span own =
-      zero ? span_of(count, topology.dp().rank(), topology.dp().size()) : Span{0, count};
+  const Span own = zero ? span_of(count, topology.replicas().rank(), topology.replicas().size())
+                        : Span{0, count};
   return {own, Tensor::zeros({own.count}, dtype), Tensor::zeros({own.count}, dtype)};
 }
 

@@ -55,11 +55,11 @@ float expected_sum(const ParameterRow& row, int stages) {
 }
 
 TEST(StagesOf, NamesEachUserOnce) {
-  const std::vector<StageRange> stages = {{0, 3}, {3, 5}, {5, 8}};
+  const StageMap stages(std::vector<StageRange>{{0, 3}, {3, 5}, {5, 8}});
 
-  EXPECT_EQ(stages_of(row("a", {0, 7}), stages), (std::vector<int>{0, 2}));
-  EXPECT_EQ(stages_of(row("b", {5, 6}), stages), (std::vector<int>{2}));
-  EXPECT_EQ(stages_of(row("c", {4, 2, 0}), stages), (std::vector<int>{0, 1}));
+  EXPECT_EQ(stages.ranks_with(row("a", {0, 7}).uses), (std::vector<int>{0, 2}));
+  EXPECT_EQ(stages.ranks_with(row("b", {5, 6}).uses), (std::vector<int>{2}));
+  EXPECT_EQ(stages.ranks_with(row("c", {4, 2, 0}).uses), (std::vector<int>{0, 1}));
 }
 
 TEST(TiedSums, AddOverExactlyTheStagesThatUseAParameter) {

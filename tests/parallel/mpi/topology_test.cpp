@@ -79,7 +79,8 @@ TEST(Topology, CoordinatesGiveTheWorldRank) {
   for (const Degrees& degrees : layouts()) {
     const Topology topology(environment(), degrees);
 
-    EXPECT_EQ(topology.world_rank(topology.dp_rank(), topology.pp_rank(), topology.tp_rank()),
+    EXPECT_EQ(topology.world_rank(topology.dp_rank(), topology.pp_rank(), topology.cp_rank(),
+                                  topology.tp_rank()),
               environment().rank());
     EXPECT_EQ(topology.dp().rank(), topology.dp_rank());
     EXPECT_EQ(topology.pp().rank(), topology.pp_rank());
@@ -87,7 +88,11 @@ TEST(Topology, CoordinatesGiveTheWorldRank) {
     EXPECT_EQ(topology.dp().size(), degrees.dp);
     EXPECT_EQ(topology.pp().size(), degrees.pp);
     EXPECT_EQ(topology.tp().size(), degrees.tp);
-    EXPECT_EQ(topology.model().size(), degrees.pp * degrees.cp * degrees.tp);
+    EXPECT_EQ(topology.model().size(), degrees.pp * degrees.tp);
+    EXPECT_EQ(topology.cp().size(), degrees.cp);
+    EXPECT_EQ(topology.cp().rank(), topology.cp_rank());
+    EXPECT_EQ(topology.replicas().size(), degrees.dp * degrees.cp);
+    EXPECT_EQ(topology.replicas().rank(), topology.dp_rank() * degrees.cp + topology.cp_rank());
     EXPECT_EQ(topology.world().size(), environment().size());
   }
 }
@@ -95,12 +100,15 @@ TEST(Topology, CoordinatesGiveTheWorldRank) {
 TEST(Topology, GroupsHoldTheRanksThatDifferInOneCoordinate) {
   for (const Degrees& degrees : layouts()) {
     const Topology topology(environment(), degrees);
-    const int dp = topology.dp_rank(), pp = topology.pp_rank(), tp = topology.tp_rank();
-    std::vector<std::int32_t> dp_ranks, pp_ranks, tp_ranks;
-    for (int i = 0; i < degrees.dp; ++i) dp_ranks.push_back(topology.world_rank(i, pp, tp));
-    for (int i = 0; i < degrees.pp; ++i) pp_ranks.push_back(topology.world_rank(dp, i, tp));
-    for (int i = 0; i < degrees.tp; ++i) tp_ranks.push_back(topology.world_rank(dp, pp, i));
+    const int dp = topology.dp_rank(), pp = topology.pp_rank(), tp = topology.tp_rank(),
+              cp = topology.cp_rank();
+    std::vector<std::int32_t> dp_ranks, pp_ranks, cp_ranks, tp_ranks;
+    for (int i = 0; i < degrees.dp; ++i) dp_ranks.push_back(topology.world_rank(i, pp, cp, tp));
+    for (int i = 0; i < degrees.pp; ++i) pp_ranks.push_back(topology.world_rank(dp, i, cp, tp));
+    for (int i = 0; i < degrees.tp; ++i) tp_ranks.push_back(topology.world_rank(dp, pp, cp, i));
+    for (int i = 0; i < degrees.cp; ++i) cp_ranks.push_back(topology.world_rank(dp, pp, i, tp));
 
+    EXPECT_EQ(members(topology.cp()), cp_ranks);
     EXPECT_EQ(members(topology.dp()), dp_ranks);
     EXPECT_EQ(members(topology.pp()), pp_ranks);
     EXPECT_EQ(members(topology.tp()), tp_ranks);

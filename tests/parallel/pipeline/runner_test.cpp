@@ -113,25 +113,29 @@ Context training_context(std::vector<LossTerm>& terms) {
   return context;
 }
 
-// Stage `index` of `stages` of a model with its weights; the gradients start at zero.
+// The stages of a model that one rank holds, with their weights; the gradients start at zero.
 struct Model {
   ModelConfig config;
   ParameterTable table;
   ParameterStore store;
   LocalGroup tp;
-  Stage stage;
+  std::vector<Stage> stages;
 
-  Model(const ModelConfig& c, int index, int stages, DType dtype)
-      : Model(c, cut_stages(plan_layers(c, T), stages)[static_cast<std::size_t>(index)], dtype) {}
-  Model(const ModelConfig& c, StageRange range, DType dtype)
-      : config(c),
-        table(config),
-        store(table, range, 0, 1, dtype, Device{}),
-        stage(config, range, store, tp, Recompute::none) {
+  Model(const ModelConfig& c, const Schedule& schedule, int rank, DType dtype)
+      : Model(c, stage_map(schedule, plan_layers(c, T)).of_rank(rank), dtype) {}
+  Model(const ModelConfig& c, const std::vector<StageRange>& ranges, DType dtype)
+      : config(c), table(config), store(table, ranges, 0, 1, dtype, Device{}) {
+    for (const StageRange range : ranges)
+      stages.emplace_back(config, range, store, StageSetup{tp, tp});
     store.initialize(seed);
     store.gradients().fill_zero();
   }
 };
+
+// All of it on one rank.
+Model whole_model(const ModelConfig& config) {
+  return Model(config, make_schedule("1f1b", 1, 1), 0, DType::f64);
+}
 
 struct Result {
   Tensor gradients;  // flat, of this rank's stage
@@ -147,12 +151,12 @@ class Runner : public ::testing::Test {
   bool on_last() const { return pp_rank() + 1 == pp(); }
 
   Result train(const ModelConfig& config,
-               const std::string& schedule,
+               const std::string& name,
                const std::vector<Batch>& batches,
                DType dtype) const {
-    Model model(config, pp_rank(), pp(), dtype);
-    PipelineRunner runner(model.stage, config, dtype, topology_,
-                          make_schedule(schedule, pp(), static_cast<int>(batches.size())));
+    const Schedule schedule = make_schedule(name, pp(), static_cast<int>(batches.size()));
+    Model model(config, schedule, pp_rank(), dtype);
+    PipelineRunner runner(model.stages, topology_, schedule);
     Result result{model.store.gradients(), counted_terms(config, batches)};
     runner.run({batches}, training_context(result.terms));
     return result;
@@ -167,9 +171,10 @@ Result train_whole(Model& whole, const std::vector<Batch>& batches) {
   for (const Batch& batch : batches) {
     Context context = training_context(result.terms);
     context.batch = batch.view();
-    const Stage::SavedHandle saved = whole.stage.make_saved();
-    whole.stage.forward(batch, {}, *saved, context);
-    whole.stage.backward(batch, {}, *saved, context);
+    const Stage& stage = whole.stages.front();
+    const Stage::SavedHandle saved = stage.make_saved();
+    stage.forward(batch, {}, *saved, context);
+    stage.backward(batch, {}, *saved, context);
   }
   return result;
 }
@@ -204,29 +209,44 @@ TEST_F(Runner, EveryScheduleGivesTheBitsOfGpipe) {
   }
 }
 
+// Every schedule that M microbatches allow, one and several stages a rank.
+std::vector<Schedule> all_schedules(int P, int M) {
+  std::vector<Schedule> schedules;
+  for (const char* name : {"gpipe", "1f1b", "zb-h1"})
+    schedules.push_back(make_schedule(name, P, M));
+  if (M % P == 0) schedules.push_back(make_schedule("interleaved", P, M, 2));
+  if (M >= 2 * P) schedules.push_back(make_schedule("zb-v", P, M));
+  return schedules;
+}
+
 TEST_F(Runner, StagesTogetherGiveTheLossAndGradientsOfOne) {
-  for (const ModelConfig& config : {small_gpt(), small_bert()}) {
-    for (int M = 1; M <= 4; ++M) {
-      const std::vector<Batch> batches = make_batches(config, first_sizes(M));
-      Model whole(config, 0, 1, DType::f64), part(config, pp_rank(), pp(), DType::f64);
+  for (ModelConfig config : {small_gpt(), small_bert()}) {
+    config.layers = 2 * pp();
+    for (int M : {1, 3, 4, 8}) {
+      std::vector<index_t> samples(static_cast<std::size_t>(M), 2);
+      samples[0] = 1;
+      const std::vector<Batch> batches = make_batches(config, samples);
+      Model whole = whole_model(config);
       const Result expected = train_whole(whole, batches);
-      PipelineRunner runner(part.stage, config, DType::f64, topology_,
-                            make_schedule("1f1b", pp(), M));
-      std::vector<LossTerm> terms = counted_terms(config, batches);
+      for (const Schedule& schedule : all_schedules(pp(), M)) {
+        Model part(config, schedule, pp_rank(), DType::f64);
+        PipelineRunner runner(part.stages, topology_, schedule);
+        std::vector<LossTerm> terms = counted_terms(config, batches);
 
-      runner.run({batches}, training_context(terms));
+        runner.run({batches}, training_context(terms));
 
-      // A stage computes what the whole computes there, in the same order.
-      if (on_last()) expect_same_sums(expected.terms, terms);
-      for (const ParameterRow& row : whole.table.rows()) {
-        const Tensor gradient = whole.store.get(row.name).gradient;
-        Tensor sum = Tensor::zeros(gradient.shape(), DType::f64);
-        if (part.store.has(row.name)) sum.copy_from(part.store.get(row.name).gradient);
-        topology_.pp().all_reduce(sum, Reduce::sum, "test");
-        // Only a tied parameter is summed over stages, in another order than in the whole.
-        const index_t terms_summed = static_cast<index_t>(row.uses.size()) * M * 3 * T;
-        EXPECT_LE(test::relative_error(sum, gradient), tolerance(DType::f64, terms_summed))
-            << row.name;
+        // A stage computes what the whole computes there, in the same order.
+        if (part.stages.back().last()) expect_same_sums(expected.terms, terms);
+        for (const ParameterRow& row : whole.table.rows()) {
+          const Tensor gradient = whole.store.get(row.name).gradient;
+          Tensor sum = Tensor::zeros(gradient.shape(), DType::f64);
+          if (part.store.has(row.name)) sum.copy_from(part.store.get(row.name).gradient);
+          topology_.pp().all_reduce(sum, Reduce::sum, "test");
+          // Only a tied parameter is summed over stages, in another order than in the whole.
+          const index_t terms_summed = static_cast<index_t>(row.uses.size()) * M * 2 * T;
+          EXPECT_LE(test::relative_error(sum, gradient), tolerance(DType::f64, terms_summed))
+              << schedule.name << " " << row.name;
+        }
       }
     }
   }
@@ -253,8 +273,9 @@ TEST_F(Runner, MicrobatchesWithoutSamplesAreLeftOut) {
 TEST_F(Runner, RunsStepAfterStep) {
   const ModelConfig config = small_gpt();
   const std::vector<Batch> batches = make_batches(config, first_sizes(3));
-  Model model(config, pp_rank(), pp(), DType::f64);
-  PipelineRunner runner(model.stage, config, DType::f64, topology_, make_schedule("1f1b", pp(), 3));
+  const Schedule schedule = make_schedule("1f1b", pp(), 3);
+  Model model(config, schedule, pp_rank(), DType::f64);
+  PipelineRunner runner(model.stages, topology_, schedule);
   std::vector<LossTerm> once = counted_terms(config, batches), again = once;
 
   runner.run({batches}, training_context(once));
@@ -267,27 +288,36 @@ TEST_F(Runner, RunsStepAfterStep) {
 }
 
 TEST_F(Runner, EvaluatesAnyNumberOfMicrobatches) {
-  for (const ModelConfig& config : {small_gpt(), small_bert()}) {
+  for (ModelConfig config : {small_gpt(), small_bert()}) {
+    config.layers = 2 * pp();
     for (const std::vector<index_t>& counts :
-         {std::vector<index_t>{}, {0}, {3}, {1, 0, 2, 3, 1, 0, 2, 2, 1}}) {
+         {std::vector<index_t>{},
+          {0},
+          {3},
+          {1, 0, 2, 3, 1, 0, 2, 2, 1, 1, 1, 1, 1, 1, 2, 1, 3, 1}}) {
       const std::vector<Batch> batches = make_batches(config, counts);
-      Model whole(config, 0, 1, DType::f64), part(config, pp_rank(), pp(), DType::f64);
-      PipelineRunner runner(part.stage, config, DType::f64, topology_,
-                            make_schedule("1f1b", pp(), 4));
-      std::vector<LossTerm> expected = counted_terms(config, batches), terms = expected;
+      const Model whole = whole_model(config);
+      std::vector<LossTerm> expected = counted_terms(config, batches);
       for (const Batch& batch : batches) {
         if (batch.B == 0) continue;
         Context context = training_context(expected);
         context.training = false;
         context.batch = batch.view();
-        whole.stage.forward(batch, {}, *whole.stage.make_saved(), context);
+        const Stage& stage = whole.stages.front();
+        stage.forward(batch, {}, *stage.make_saved(), context);
       }
+      for (const Schedule& schedule : all_schedules(pp(), 2 * pp())) {
+        const Model part(config, schedule, pp_rank(), DType::f64);
+        PipelineRunner runner(part.stages, topology_, schedule);
+        std::vector<LossTerm> terms = counted_terms(config, batches);
 
-      runner.evaluate(batches, training_context(terms));
+        runner.evaluate(batches, training_context(terms));
 
-      for (std::size_t i = 0; i < terms.size(); ++i) {
-        EXPECT_EQ(terms[i].sum, on_last() ? expected[i].sum : 0) << terms[i].name;
-        EXPECT_EQ(terms[i].correct, on_last() ? expected[i].correct : 0) << terms[i].name;
+        const bool has_head = part.stages.back().last();
+        for (std::size_t i = 0; i < terms.size(); ++i) {
+          EXPECT_EQ(terms[i].sum, has_head ? expected[i].sum : 0) << schedule.name;
+          EXPECT_EQ(terms[i].correct, has_head ? expected[i].correct : 0) << schedule.name;
+        }
       }
     }
   }
@@ -314,12 +344,12 @@ TEST_F(Runner, SendsWhatThePipelineNeedsAndNoMore) {
 
 TEST_F(Runner, RefusesSchedulesThatDoNotFit) {
   const ModelConfig config = small_gpt();
-  const Model model(config, pp_rank(), pp(), DType::f64);
+  const Schedule fits = make_schedule("1f1b", pp(), 2);
+  const Model model(config, fits, pp_rank(), DType::f64);
   const auto refusal = [&](Schedule schedule) {
-    return error_of(
-        [&] { PipelineRunner(model.stage, config, DType::f64, topology_, std::move(schedule)); });
+    return error_of([&] { PipelineRunner(model.stages, topology_, std::move(schedule)); });
   };
-  Schedule broken = make_schedule("1f1b", pp(), 2);
+  Schedule broken = fits;
   broken.actions[0].pop_back();
 
   EXPECT_NE(refusal(make_schedule("1f1b", pp() + 1, 2)).find("--pp is " + std::to_string(pp())),
@@ -327,7 +357,7 @@ TEST_F(Runner, RefusesSchedulesThatDoNotFit) {
   EXPECT_NE(refusal(make_schedule("zb-v", pp(), 2 * pp())).find("2 stages per rank"),
             std::string::npos);
   EXPECT_NE(refusal(broken).find("B1 is missing on rank 0"), std::string::npos);
-  PipelineRunner runner(model.stage, config, DType::f64, topology_, make_schedule("1f1b", pp(), 2));
+  PipelineRunner runner(model.stages, topology_, fits);
   std::vector<LossTerm> terms = loss_terms(config);
   EXPECT_NE(error_of([&] {
               runner.run({make_batches(config, {1})}, training_context(terms));
