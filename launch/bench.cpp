@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/random.hpp"
+#include "data/cut_batch.hpp"
 #include "launch/throughput.hpp"
 #include "launch/trainer.hpp"
 
@@ -50,7 +51,8 @@ Batch random_batch(const ModelConfig& model,
               .sample_ids = Tensor::from(samples, {B}),
               .target_rows = Tensor::from(rows, {static_cast<index_t>(rows.size())}),
               .target_ids = Tensor::from(ids, {static_cast<index_t>(ids.size())}),
-              .labels = {}};
+              .labels = {},
+              .cut = {}};
   if (model.segment_types > 0) batch.segments = Tensor::from(segments, {B * T});
   if (model.objective == Objective::mlm_nsp) batch.labels = Tensor::from(labels, {B});
   return batch;
@@ -73,13 +75,18 @@ int run_bench(const Environment& environment, const BenchOptions& options) {
     config.device = choose_device(environment, options.numerics.device, options.numerics.dtype);
     config.degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp,
                                      options.layout.cp, options.layout.tp);
-    check_effects(options, config.degrees);
     config.sequence_length = resolve_sequence_length(options.model, config.model);
+    require(config.degrees.cp == 1 || config.device.kind == Device::Kind::cpu, "--cp ",
+            config.degrees.cp, " runs on the CPU only: use --device cpu, or --cp 1");
+    check_effects(options, {config.degrees, config.model, config.sequence_length, false});
   });
   config.dtype = options.numerics.dtype;
-  config.schedule = options.layout.schedule;
-  config.microbatches =
-      static_cast<int>(options.global_batch_size / config.degrees.dp / options.microbatch_size);
+  environment.agree([&] {
+    config.schedule = schedule_of(
+        options.layout, config.degrees.pp,
+        static_cast<int>(options.global_batch_size / config.degrees.dp / options.microbatch_size));
+  });
+  config.sequence_parallel = options.layout.sequence_parallel;
   config.zero = options.layout.zero;
   config.recompute = options.layout.recompute;
   config.clip_norm = 1;
@@ -91,12 +98,14 @@ int run_bench(const Environment& environment, const BenchOptions& options) {
   std::vector<double> seconds, forward, backward, optimizer, communication;
   for (std::int64_t step = 1; step <= warmup_steps + options.steps; ++step) {
     StepBatch batch;
-    for (int m = 0; m < config.microbatches; ++m) {
-      const index_t slot =
-          (trainer.topology().dp_rank() * config.microbatches + m) * options.microbatch_size;
-      batch.microbatches.push_back(
+    for (int m = 0; m < config.schedule.microbatches; ++m) {
+      const index_t slot = (trainer.topology().dp_rank() * config.schedule.microbatches + m) *
+                           options.microbatch_size;
+      const Batch whole =
           random_batch(config.model, options.microbatch_size, config.sequence_length,
-                       mix(options.seed, static_cast<std::uint64_t>(slot)), slot));
+                       mix(options.seed, static_cast<std::uint64_t>(slot)), slot);
+      batch.microbatches.push_back(
+          cut_batch(whole, {trainer.topology().cp_rank(), config.degrees.cp}));
     }
     environment.world().barrier();
     const auto begin = Clock::now();

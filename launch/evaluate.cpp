@@ -28,6 +28,8 @@ LoaderConfig loader_config(const EvalOptions& options,
   data.seed = saved.meta.seed;
   data.dp_rank = topology.dp_rank();
   data.dp_degree = topology.degrees().dp;
+  data.cp_rank = topology.cp_rank();
+  data.cp_degree = topology.degrees().cp;
   return data;
 }
 
@@ -62,7 +64,7 @@ int run_eval(const Environment& environment, const EvalOptions& options) {
         std::find(corpus.splits.begin(), corpus.splits.end(), options.split) != corpus.splits.end(),
         "--corpus ", options.corpus, " has no split ", options.split);
   });
-  Trainer trainer(environment, inference_config(saved, options.layout, degrees, device));
+  Trainer trainer(environment, inference_config(saved, degrees, device));
   std::unique_ptr<ValidationLoader> loader;
   environment.agree([&] {
     loader =

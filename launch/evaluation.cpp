@@ -9,7 +9,7 @@ constexpr index_t batches_at_a_time =
     8;  // in flight through the pipeline; bounds the memory of the walk
 
 std::int64_t real_tokens(const Batch& batch) {
-  if (!batch.lengths.defined()) return batch.B * batch.T;
+  if (!batch.lengths.defined()) return batch.B * batch.T * batch.cut.size;
   std::int64_t tokens = 0;
   for (index_t b = 0; b < batch.B; ++b) tokens += batch.lengths.data<std::int32_t>()[b];
   return tokens;
@@ -48,12 +48,10 @@ Evaluation evaluate_all(const Environment& environment,
     }
     for (const Batch& batch : batches) total.tokens += real_tokens(batch);
   }
-  // Every rank of a replica read the same batches: one of them counts.
+  // Every rank of a replica read the same batches, or a part of each: one of them counts.
   const Topology& topology = trainer.topology();
-  Tensor tokens = Tensor::from(
-      std::vector<std::int64_t>{topology.pp_rank() == 0 && topology.tp_rank() == 0 ? total.tokens
-                                                                                   : 0},
-      {1});
+  const bool counts = topology.pp_rank() == 0 && topology.cp_rank() == 0 && topology.tp_rank() == 0;
+  Tensor tokens = Tensor::from(std::vector<std::int64_t>{counts ? total.tokens : 0}, {1});
   topology.world().all_reduce(tokens, Reduce::sum, "loss");
   total.tokens = tokens.data<std::int64_t>()[0];
   return total;

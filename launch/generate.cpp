@@ -66,7 +66,8 @@ std::vector<double> next_logits(Trainer& trainer, const std::vector<std::int32_t
       .sample_ids = Tensor::from(std::vector<std::int64_t>{0}, {1}),
       .target_rows = Tensor::from(std::vector<std::int32_t>{static_cast<std::int32_t>(T - 1)}, {1}),
       .target_ids = {},
-      .labels = {}};
+      .labels = {},
+      .cut = {}};
   batch = batch.to(trainer.config().device);
   Context context;
   context.training = false;
@@ -102,6 +103,8 @@ int run_generate(const Environment& environment, const GenerateOptions& options)
                               options.layout.tp);
     require(options.layout.pp == 1, "--pp ", options.layout.pp,
             ": text is generated on one stage; use --tp");
+    require(options.layout.cp == 1, "--cp ", options.layout.cp,
+            ": a prompt is not cut into parts; use --tp");
     saved = open_saved_model(options.checkpoint, options.step, options.layout, options.dtype);
     device = choose_device(environment, options.device, saved.dtype);
     require(saved.model.objective == Objective::causal, "--checkpoint ", options.checkpoint,
@@ -116,7 +119,7 @@ int run_generate(const Environment& environment, const GenerateOptions& options)
     require(!prompt.empty(),
             "--prompt is empty, and the tokenizer has no end-of-document id to start from");
   });
-  Trainer trainer(environment, inference_config(saved, options.layout, degrees, device));
+  Trainer trainer(environment, inference_config(saved, degrees, device));
   trainer.load(saved.step_directory, true);
   for (int sample = 0; sample < options.samples; ++sample) {
     std::vector<std::int32_t> ids = prompt;

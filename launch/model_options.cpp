@@ -121,6 +121,7 @@ std::map<std::string, std::string> fixed_settings(const RunOptions& options,
                                                   const ModelConfig& model) {
   std::map<std::string, std::string> settings = model_settings(options, model);
   settings["global-batch-size"] = std::to_string(options.global_batch_size);
+  settings["batch-ramp"] = options.values.text("batch-ramp");
   settings["seed"] = std::to_string(options.seed);
   settings["precision"] = name_of(options.numerics.dtype);
   settings["warmup-steps"] = std::to_string(options.warmup_steps);

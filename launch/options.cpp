@@ -3,6 +3,9 @@
 #include <cstdlib>
 
 #include "core/error.hpp"
+#include "core/model/plan.hpp"
+#include "parallel/pipeline/schedule_file.hpp"
+#include "parallel/pipeline/schedules.hpp"
 
 namespace lockstep {
 namespace {
@@ -60,8 +63,14 @@ LayoutOptions read_layout(const OptionValues& values, bool training) {
   layout.dp = narrow(values.integer_if("dp")).value_or(0);
   if (!training) return layout;
   layout.schedule = values.text("schedule");
+  layout.schedule_file = values.text_if("schedule-file");
+  layout.virtual_stages = narrow(values.integer_if("virtual-stages")).value_or(0);
+  layout.sequence_parallel = values.flag("sequence-parallel");
   layout.zero = values.text("zero") == "1";
-  layout.recompute = values.text("recompute") == "full" ? Recompute::full : Recompute::none;
+  const std::string& recompute = values.text("recompute");
+  layout.recompute = recompute == "full"        ? Recompute::full
+                     : recompute == "selective" ? Recompute::selective
+                                                : Recompute::none;
   return layout;
 }
 
@@ -99,11 +108,69 @@ void check_batch(const OptionValues& values, index_t global, index_t micro, int 
 void check_layout_effects(const OptionValues& values, const LayoutOptions& layout) {
   require_effect(values, "schedule", layout.pp > 1,
                  "with one pipeline stage; leave it out or raise --pp");
+  require_effect(values, "schedule-file", layout.pp > 1,
+                 "with one pipeline stage; leave it out or raise --pp");
+  require_effect(values, "schedule", !layout.schedule_file, "with --schedule-file");
+  require_effect(values, "virtual-stages", !layout.schedule_file, "with --schedule-file");
+  require_effect(values, "virtual-stages", layout.pp > 1,
+                 "with one pipeline stage; leave it out or raise --pp");
+  require_effect(values, "sequence-parallel", layout.tp > 1 || !layout.sequence_parallel,
+                 "with --tp 1; leave it out or raise --tp");
 }
 
-void check_zero(const OptionValues& values, const LayoutOptions& layout, int dp) {
+}  // namespace
+
+Schedule schedule_of(const LayoutOptions& layout, int pp, int microbatches) {
+  if (!layout.schedule_file)
+    return make_schedule(layout.schedule, pp, microbatches, layout.virtual_stages);
+  const Schedule schedule = read_schedule(*layout.schedule_file);
+  require(schedule.stages == pp, "--schedule-file ", *layout.schedule_file, " is of ",
+          schedule.stages, " ranks, --pp is ", pp, ": change one");
+  require(schedule.microbatches == microbatches, "--schedule-file ", *layout.schedule_file,
+          " is of ", schedule.microbatches, " microbatches, the batch sizes make ", microbatches,
+          ": change --global-batch-size or --microbatch-size");
+  return schedule;
+}
+
+namespace {
+
+// The schedule exists for these sizes, and every virtual stage gets a layer.
+void check_schedule(const LayoutOptions& layout,
+                    const Degrees& degrees,
+                    const ModelConfig& model,
+                    index_t sequence_length,
+                    index_t microbatches) {
+  const Schedule schedule = schedule_of(layout, degrees.pp, static_cast<int>(microbatches));
+  cut_stages(plan_layers(model, sequence_length), schedule.all_stages());
+}
+
+// Every size of the ramp is a whole number of microbatches, and the schedule takes it: all are
+// multiples of the first.
+void check_ramp(const RunOptions& options, const Degrees& degrees) {
+  if (options.ramp_steps == 0) return;
+  require(!options.layout.schedule_file, "--batch-ramp does not go with --schedule-file, which is ",
+          "of one number of microbatches: leave one out");
+  const index_t per_microbatch = options.microbatch_size * degrees.dp;
+  require(options.ramp_start % per_microbatch == 0, options.values.typed("batch-ramp"),
+          " starts at ", options.ramp_start, ", which must be a multiple of --microbatch-size ",
+          options.microbatch_size, " x dp ", degrees.dp);
+  schedule_of(options.layout, degrees.pp, static_cast<int>(options.ramp_start / per_microbatch));
+}
+
+// Each rank holds as many rows of a microbatch as the others, whatever its size.
+void check_sequence_cut(const LayoutOptions& layout, index_t sequence_length) {
+  require(layout.cp == 1 || sequence_length % (2 * layout.cp) == 0, "--sequence-length ",
+          sequence_length, " must be a multiple of 2 x --cp ", layout.cp, ": change one");
+  require(!layout.sequence_parallel || sequence_length / layout.cp % layout.tp == 0,
+          "--sequence-length ", sequence_length, layout.cp > 1 ? " / --cp " : "",
+          layout.cp > 1 ? std::to_string(layout.cp) : "", " must be a multiple of --tp ", layout.tp,
+          " with --sequence-parallel: change one, or leave out --sequence-parallel");
+}
+
+void check_zero(const OptionValues& values, const LayoutOptions& layout, const Degrees& degrees) {
   if (layout.zero)
-    require_effect(values, "zero", dp > 1, "with dp 1; leave it out or use more ranks");
+    require_effect(values, "zero", degrees.dp * degrees.cp > 1,
+                   "with dp 1; leave it out or use more ranks");
 }
 
 void read_optimizer(RunOptions& run) {
@@ -127,6 +194,26 @@ void read_optimizer(RunOptions& run) {
   require_effect(values, "min-learning-rate", decays, "with --decay constant");
 }
 
+// START:STEPS
+void read_batch_ramp(RunOptions& run) {
+  const auto text = run.values.text_if("batch-ramp");
+  if (!text) return;
+  const std::size_t colon = text->find(':');
+  const auto start = parse_integer(text->substr(0, colon));
+  const auto steps =
+      colon == std::string::npos ? std::nullopt : parse_integer(text->substr(colon + 1));
+  require(start && steps && *start >= 1 && *steps >= 1 && *steps <= 1000000000,
+          run.values.typed("batch-ramp"), " is ", *text,
+          "; it must be START:STEPS, sequences of the first step and steps until "
+          "--global-batch-size, both from 1");
+  require(run.global_batch_size % *start == 0 && *start % run.microbatch_size == 0,
+          run.values.typed("batch-ramp"), " starts at ", *start,
+          ", which must divide --global-batch-size ", run.global_batch_size,
+          " and be a multiple of --microbatch-size ", run.microbatch_size);
+  run.ramp_start = *start;
+  run.ramp_steps = *steps;
+}
+
 void read_data(RunOptions& run) {
   const OptionValues& values = run.values;
   for (const std::string& text : values.list("corpus")) {
@@ -139,6 +226,7 @@ void read_data(RunOptions& run) {
   run.microbatch_size = values.integer("microbatch-size");
   run.global_batch_size = values.integer("global-batch-size");
   check_batch(values, run.global_batch_size, run.microbatch_size, 1);
+  read_batch_ramp(run);
 }
 
 void read_run(RunOptions& run) {
@@ -154,6 +242,7 @@ void read_run(RunOptions& run) {
   run.validation_sequences = values.integer_if("validation-sequences").value_or(0);
   run.log_every = values.integer("log-every");
   run.hash_weights = values.flag("hash-weights");
+  run.trace = values.flag("trace");
   require_effect(values, "validation-sequences", run.validate_every > 0,
                  "without --validate-every");
   require_effect(values, "validation-corpus", run.validate_every > 0, "without --validate-every");
@@ -162,10 +251,8 @@ void read_run(RunOptions& run) {
           run.steps);
 }
 
-}  // namespace
-
-RunOptions read_run_options(const std::vector<std::string>& arguments) {
-  RunOptions run(OptionValues(Command::pretrain, arguments));
+RunOptions read_run_options_of(Command command, const std::vector<std::string>& arguments) {
+  RunOptions run(OptionValues(command, arguments));
   run.model = read_model(run.values);
   run.layout = read_layout(run.values, true);
   run.numerics = read_numerics(run.values);
@@ -174,6 +261,20 @@ RunOptions read_run_options(const std::vector<std::string>& arguments) {
   read_run(run);
   check_layout_effects(run.values, run.layout);
   return run;
+}
+
+}  // namespace
+
+RunOptions read_run_options(const std::vector<std::string>& arguments) {
+  return read_run_options_of(Command::pretrain, arguments);
+}
+
+VerifyOptions read_verify_options(const std::vector<std::string>& arguments) {
+  VerifyOptions verify{read_run_options_of(Command::verify, arguments), {}, 0, false};
+  verify.layout = verify.run.layout;
+  verify.steps = verify.run.values.integer("verify-steps");
+  verify.json = verify.run.values.flag("json");
+  return verify;
 }
 
 BenchOptions read_bench_options(const std::vector<std::string>& arguments) {
@@ -235,7 +336,11 @@ GenerateOptions read_generate_options(const std::vector<std::string>& arguments)
 void check_effects(const RunOptions& options, const RunFacts& facts) {
   const OptionValues& values = options.values;
   check_batch(values, options.global_batch_size, options.microbatch_size, facts.degrees.dp);
-  check_zero(values, options.layout, facts.degrees.dp);
+  check_zero(values, options.layout, facts.degrees);
+  check_sequence_cut(options.layout, facts.sequence_length);
+  check_schedule(options.layout, facts.degrees, facts.model, facts.sequence_length,
+                 options.global_batch_size / facts.degrees.dp / options.microbatch_size);
+  check_ramp(options, facts.degrees);
   require_effect(values, "mask-probability", facts.model.objective != Objective::causal,
                  "with a causal model: nothing is masked");
   if (options.validate_every > 0) {
@@ -245,9 +350,13 @@ void check_effects(const RunOptions& options, const RunFacts& facts) {
   }
 }
 
-void check_effects(const BenchOptions& options, const Degrees& degrees) {
+void check_effects(const BenchOptions& options, const RunFacts& facts) {
+  const Degrees& degrees = facts.degrees;
   check_batch(options.values, options.global_batch_size, options.microbatch_size, degrees.dp);
-  check_zero(options.values, options.layout, degrees.dp);
+  check_zero(options.values, options.layout, degrees);
+  check_sequence_cut(options.layout, facts.sequence_length);
+  check_schedule(options.layout, degrees, facts.model, facts.sequence_length,
+                 options.global_batch_size / degrees.dp / options.microbatch_size);
 }
 
 void check_ranks(const std::vector<std::string>& arguments, int ranks) {

@@ -14,6 +14,7 @@
 #include "core/optim/learning_rate.hpp"
 #include "launch/device_choice.hpp"
 #include "launch/option_values.hpp"
+#include "parallel/pipeline/action.hpp"
 #include "parallel/topology.hpp"
 
 namespace lockstep {
@@ -35,9 +36,15 @@ struct LayoutOptions {
   int tp = 1, pp = 1, cp = 1;
   int dp = 0;  // 0: from the number of ranks
   std::string schedule = "1f1b";
+  std::optional<std::string> schedule_file;  // instead of `schedule`
+  int virtual_stages = 0;                    // per rank; 0: the schedule's own
+  bool sequence_parallel = false;
   bool zero = false;
   Recompute recompute = Recompute::none;
 };
+
+// --schedule or --schedule-file for this many microbatches.
+Schedule schedule_of(const LayoutOptions& layout, int pp, int microbatches);
 
 struct NumericsOptions {
   DType dtype = DType::f32;
@@ -60,6 +67,8 @@ struct RunOptions {
   std::uint64_t seed = 0;
   int prefetch = 0;
   index_t microbatch_size = 0, global_batch_size = 0;
+  index_t ramp_start = 0;       // of --batch-ramp
+  std::int64_t ramp_steps = 0;  // 0: no ramp
 
   // Optimizer.
   std::int64_t steps = 0, warmup_steps = 0, decay_steps = 0;
@@ -79,6 +88,14 @@ struct RunOptions {
   index_t validation_sequences = 0;  // 0: all
   std::int64_t log_every = 1;
   bool hash_weights = false;
+  bool trace = false;
+};
+
+struct VerifyOptions {
+  RunOptions run;
+  LayoutOptions layout;
+  std::int64_t steps = 0;
+  bool json = false;
 };
 
 struct BenchOptions {
@@ -122,6 +139,7 @@ struct GenerateOptions {
 };
 
 RunOptions read_run_options(const std::vector<std::string>& arguments);
+VerifyOptions read_verify_options(const std::vector<std::string>& arguments);
 BenchOptions read_bench_options(const std::vector<std::string>& arguments);
 EvalOptions read_eval_options(const std::vector<std::string>& arguments);
 GenerateOptions read_generate_options(const std::vector<std::string>& arguments);
@@ -144,11 +162,12 @@ index_t resolve_sequence_length(const ModelOptions& options, const ModelConfig& 
 struct RunFacts {
   Degrees degrees;
   ModelConfig model;
+  index_t sequence_length = 0;
   bool has_validation = false;  // --validation-corpus, or a split `validation`
 };
 // Options without effect, and batch sizes that do not divide.
 void check_effects(const RunOptions& options, const RunFacts& facts);
-void check_effects(const BenchOptions& options, const Degrees& degrees);
+void check_effects(const BenchOptions& options, const RunFacts& facts);
 
 // config.ini: every option as resolved. `lockstep pretrain --config DIR/config.ini` repeats the
 // run.

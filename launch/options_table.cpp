@@ -18,8 +18,8 @@ constexpr unsigned kCode = bit(Command::tokenizer_encode) | bit(Command::tokeniz
 constexpr unsigned kSchedule = bit(Command::schedule_show);
 constexpr unsigned kModel = kPretrain | kBench;
 constexpr unsigned kRanks = kPretrain | kEval | kGenerate | kBench;
-constexpr unsigned kJson =
-    kEval | kBench | kSchedule | bit(Command::corpus_info) | bit(Command::checkpoint_info);
+constexpr unsigned kJson = kEval | kBench | bit(Command::verify) | kSchedule |
+                           bit(Command::corpus_info) | bit(Command::checkpoint_info);
 
 constexpr double kMany = 1e9;    // counts of steps, sequences, rows
 constexpr double kHuge = 1e300;  // any finite number
@@ -272,9 +272,9 @@ std::vector<OptionRow> data_rows() {
        .standard = "none",
        .commands = kPretrain,
        .group = batch,
-       .placeholder = "SPEC",
-       .help = "let the global batch grow over the first steps",
-       .not_yet = {"*"}},
+       .placeholder = "START:STEPS",
+       .help =
+           "the global batch grows from START sequences over STEPS steps, by multiples of START"},
   };
 }
 
@@ -424,8 +424,7 @@ std::vector<OptionRow> layout_rows() {
        .help = "ranks that share each sequence",
        .minimum = 1,
        .maximum = kDegree,
-       .alias = "context-parallel",
-       .not_yet = {"*"}},
+       .alias = "context-parallel"},
       {.name = "dp",
        .type = integer,
        .standard = "auto",
@@ -443,26 +442,30 @@ std::vector<OptionRow> layout_rows() {
        .group = group,
        .placeholder = "",
        .help = "order of the pipeline's work; needs --pp above 1",
-       .words = {"gpipe", "1f1b", "interleaved", "zb-h1", "zb-v"},
-       .not_yet = {"interleaved", "zb-v"}},
+       .words = {"gpipe", "1f1b", "interleaved", "zb-h1", "zb-v"}},
+      {.name = "schedule-file",
+       .type = text,
+       .standard = "none",
+       .commands = kModel,
+       .group = group,
+       .placeholder = "FILE",
+       .help = "a schedule as text instead: a line of actions (F0 B0, 1F0 1B0) for each pp rank"},
       {.name = "virtual-stages",
        .type = integer,
-       .standard = "1",
+       .standard = "auto",
        .commands = kModel,
        .group = group,
        .placeholder = "V",
-       .help = "stages per rank of the interleaved schedule",
+       .help = "stages per rank of the interleaved schedule; default: 2",
        .minimum = 1,
-       .maximum = 1024,
-       .not_yet = {"*"}},
+       .maximum = 1024},
       {.name = "sequence-parallel",
        .type = flag,
        .standard = "false",
        .commands = kModel,
        .group = group,
        .placeholder = "",
-       .help = "cut norms and dropout along the sequence over the tp ranks",
-       .not_yet = {"*"}},
+       .help = "cut norms and dropout along the sequence over the tp ranks"},
       {.name = "zero",
        .type = choice,
        .standard = "0",
@@ -478,8 +481,7 @@ std::vector<OptionRow> layout_rows() {
        .group = group,
        .placeholder = "",
        .help = "activations computed again in the backward pass instead of kept",
-       .words = {"none", "selective", "full"},
-       .not_yet = {"selective"}},
+       .words = {"none", "selective", "full"}},
   };
 }
 
@@ -618,8 +620,7 @@ std::vector<OptionRow> run_rows() {
        .commands = kPretrain,
        .group = group,
        .placeholder = "",
-       .help = "Chrome trace events under trace/",
-       .not_yet = {"*"}},
+       .help = "Chrome trace events under trace/; `lockstep trace merge` joins them"},
       {.name = "tensorboard",
        .type = flag,
        .standard = "false",
@@ -945,8 +946,7 @@ std::vector<OptionRow> other_rows() {
        .placeholder = "P",
        .help = "pipeline ranks",
        .minimum = 1,
-       .maximum = 4096,
-       .required = true},
+       .maximum = 4096},
       {.name = "microbatches",
        .type = integer,
        .standard = "",
@@ -955,8 +955,7 @@ std::vector<OptionRow> other_rows() {
        .placeholder = "M",
        .help = "of one step",
        .minimum = 1,
-       .maximum = 65536,
-       .required = true},
+       .maximum = 65536},
       {.name = "virtual-stages",
        .type = integer,
        .standard = "1",
@@ -966,6 +965,29 @@ std::vector<OptionRow> other_rows() {
        .help = "stages per rank of the interleaved schedule",
        .minimum = 1,
        .maximum = 1024},
+      {.name = "schedule-file",
+       .type = text,
+       .standard = "none",
+       .commands = kSchedule,
+       .group = group,
+       .placeholder = "FILE",
+       .help = "a schedule as text instead: a line of actions (F0 B0, 1F0 1B0) for each pp rank"},
+      {.name = "svg",
+       .type = text,
+       .standard = "none",
+       .commands = kSchedule | bit(Command::trace_merge),
+       .group = group,
+       .placeholder = "FILE",
+       .help = "draw the timeline to FILE"},
+      {.name = "step",
+       .type = integer,
+       .standard = "last",
+       .commands = bit(Command::trace_merge),
+       .group = group,
+       .placeholder = "N",
+       .help = "the step that --svg draws",
+       .minimum = 1,
+       .maximum = kMany},
       {.name = "times",
        .type = text,
        .standard = "1,1,1",
@@ -973,6 +995,22 @@ std::vector<OptionRow> other_rows() {
        .group = group,
        .placeholder = "F,B,W",
        .help = "time of forward, input gradient and weight gradient of a rank's layers"},
+      {.name = "output",
+       .type = text,
+       .standard = "none",
+       .commands = bit(Command::verify),
+       .group = "Verify",
+       .placeholder = "DIR",
+       .help = "of the run that a --config is from; nothing is written"},
+      {.name = "verify-steps",
+       .type = integer,
+       .standard = "3",
+       .commands = bit(Command::verify),
+       .group = "Verify",
+       .placeholder = "N",
+       .help = "steps to train on both layouts",
+       .minimum = 1,
+       .maximum = kMany},
       {.name = "markdown",
        .type = flag,
        .standard = "false",
@@ -1010,6 +1048,11 @@ std::vector<OptionRow> make_table() {
                      numerics_rows, run_rows, text_rows, other_rows}) {
     for (OptionRow& row : rows()) table.push_back(std::move(row));
   }
+  // verify reads whatever configuration a run can have.
+  for (OptionRow& row : table) {
+    const bool needed = !row.required || std::string(row.name) == "corpus";
+    if (row.commands & kPretrain && needed) row.commands |= bit(Command::verify);
+  }
   return table;
 }
 
@@ -1028,6 +1071,8 @@ const std::vector<CommandRow>& command_table() {
       {eval, "eval", "", 0, 0, true, "loss of a checkpoint over a whole split"},
       {generate, "generate", "", 0, 0, true, "write text with a causal model"},
       {bench, "bench", "", 0, 0, true, "time whole training steps on random tokens"},
+      {verify, "verify", "", 0, 0, true,
+       "compare the layout of a run with one rank, gradient by gradient"},
       {corpus_build, "corpus build", "INPUT...", 1, -1, false,
        "tokenize text into HDF5 shards; INPUT: files, directories, .gz, -"},
       {corpus_info, "corpus info", "DIR", 1, 1, false, "what a corpus holds"},
@@ -1043,6 +1088,8 @@ const std::vector<CommandRow>& command_table() {
        "check every byte of a checkpoint"},
       {schedule_show, "schedule show", "", 0, 0, false,
        "a pipeline schedule's grid, bubble and memory"},
+      {trace_merge, "trace merge", "RUN", 1, 1, false,
+       "join the trace of every rank of a run on one clock"},
       {models, "models", "", 0, 0, false, "the presets and their sizes"},
       {version, "version", "", 0, 0, false, "version, compiler, libraries, CPU features"},
       {help, "help", "[COMMAND]", 0, 2, false, "this overview, or a command's options"},

@@ -24,7 +24,9 @@ enum class Command : unsigned {
   schedule_show = 1u << 13,
   models = 1u << 14,
   version = 1u << 15,
-  help = 1u << 16
+  help = 1u << 16,
+  verify = 1u << 17,
+  trace_merge = 1u << 18
 };
 
 enum class OptionType { flag, text, integer, real, choice, list };

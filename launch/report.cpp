@@ -140,6 +140,17 @@ std::string to_json(const TrafficEvent& event) {
   return object.text();
 }
 
+std::string to_json(const PipelineEvent& event) {
+  Object object("pipeline");
+  object.add("step", event.step);
+  object.add("bubble_fraction", event.bubble_fraction);
+  object.add("simulated_bubble_fraction", event.simulated_bubble_fraction);
+  object.add("forward_seconds", event.forward_seconds);
+  object.add("backward_seconds", event.backward_seconds);
+  object.add("weight_seconds", event.weight_seconds);
+  return object.text();
+}
+
 std::string duration_text(double seconds) {
   const auto whole =
       static_cast<std::int64_t>(std::llround(std::min(std::max(seconds, 0.0), 1e12)));
@@ -245,6 +256,7 @@ void Report::checkpoint(const CheckpointEvent& event) {
 }
 
 void Report::traffic(const TrafficEvent& event) { append(to_json(event)); }
+void Report::pipeline(const PipelineEvent& event) { append(to_json(event)); }
 
 void Report::end(const EndEvent& event) {
   append(to_json(event));

@@ -64,6 +64,13 @@ struct TrafficEvent {
   std::uint64_t messages = 0, elements = 0, bytes = 0;
 };
 
+// How well the pipeline was filled in one step: measured and as simulated.
+struct PipelineEvent {
+  std::int64_t step = 0;
+  double bubble_fraction = 0, simulated_bubble_fraction = 0;
+  double forward_seconds = 0, backward_seconds = 0, weight_seconds = 0;  // an action's, mean
+};
+
 // The lines of metrics.jsonl, without line end. Floats in the shortest form that reads back
 // exactly; one that is not finite is null.
 std::string to_json(const StartEvent& event);
@@ -72,6 +79,7 @@ std::string to_json(const ValidationEvent& event);
 std::string to_json(const CheckpointEvent& event);
 std::string to_json(const EndEvent& event);
 std::string to_json(const TrafficEvent& event);
+std::string to_json(const PipelineEvent& event);
 
 // "    step      loss  grad norm  ..." and a line below it.
 std::string step_header();
@@ -93,6 +101,7 @@ class Report {
   void validation(const ValidationEvent& event);
   void checkpoint(const CheckpointEvent& event);
   void traffic(const TrafficEvent& event);
+  void pipeline(const PipelineEvent& event);
   void end(const EndEvent& event);
   void beat() const;                       // touches DIR/heartbeat; step() does it too
   void done(const EndEvent& event) const;  // writes DIR/DONE durably

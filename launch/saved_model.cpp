@@ -1,5 +1,7 @@
 #include "launch/saved_model.hpp"
 
+#include "parallel/pipeline/schedules.hpp"
+
 namespace lockstep {
 namespace {
 
@@ -39,16 +41,13 @@ SavedModel open_saved_model(const std::string& path,
   return saved;
 }
 
-TrainerConfig inference_config(const SavedModel& saved,
-                               const LayoutOptions& layout,
-                               Degrees degrees,
-                               Device device) {
+TrainerConfig inference_config(const SavedModel& saved, Degrees degrees, Device device) {
   TrainerConfig config;
   config.model = saved.model;
   config.degrees = degrees;
   config.dtype = saved.dtype;
   config.device = device;
-  config.schedule = layout.schedule;
+  config.schedule = make_schedule("1f1b", degrees.pp, 1);
   config.sequence_length = saved.sequence_length;
   config.seed = saved.meta.seed;
   return config;

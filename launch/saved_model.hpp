@@ -26,9 +26,6 @@ SavedModel open_saved_model(const std::string& path,
                             std::optional<DType> dtype);
 
 // Forward only: one replica per data-parallel rank, no optimizer state is read. Collective.
-TrainerConfig inference_config(const SavedModel& saved,
-                               const LayoutOptions& layout,
-                               Degrees degrees,
-                               Device device);
+TrainerConfig inference_config(const SavedModel& saved, Degrees degrees, Device device);
 
 }  // namespace lockstep

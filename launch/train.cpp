@@ -12,11 +12,14 @@
 #include "core/optim/learning_rate.hpp"
 #include "data/corpus.hpp"
 #include "data/loader.hpp"
+#include "launch/bubble.hpp"
 #include "launch/evaluation.hpp"
 #include "launch/report.hpp"
 #include "launch/run_directory.hpp"
+#include "launch/run_setup.hpp"
 #include "launch/signals.hpp"
 #include "launch/throughput.hpp"
+#include "launch/trace.hpp"
 #include "launch/trainer.hpp"
 #include "parallel/mpi/traffic.hpp"
 
@@ -29,86 +32,9 @@ double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-// What is fixed before anything is allocated.
-struct Setup {
-  Degrees degrees;
-  Device device;
-  ModelConfig model;
-  index_t sequence_length = 0;
-  std::string fingerprint;
-  LoaderConfig data;
-  std::optional<LoaderConfig> validation;
-};
-
-std::optional<LoaderConfig> validation_data(const RunOptions& options,
-                                            const LoaderConfig& training) {
-  LoaderConfig data = training;
-  data.corpora.clear();
-  if (options.validation_corpus) {
-    data.corpora.push_back({*options.validation_corpus, 1, "all"});
-    return data;
-  }
-  for (const auto& [directory, weight] : options.corpora) {
-    const CorpusInfo info = read_corpus_info(directory);
-    if (std::find(info.splits.begin(), info.splits.end(), "validation") != info.splits.end()) {
-      data.corpora.push_back({directory, 1, "validation"});
-    }
-  }
-  if (data.corpora.empty()) return std::nullopt;
-  return data;
-}
-
-Setup read_setup(const RunOptions& options, const Environment& environment) {
-  Setup setup;
-  setup.device = choose_device(environment, options.numerics.device, options.numerics.dtype);
-  setup.degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp,
-                                  options.layout.cp, options.layout.tp);
-  index_t vocabulary = 0;
-  for (const auto& [directory, weight] : options.corpora) {
-    const CorpusInfo info = read_corpus_info(directory);
-    setup.fingerprint += (setup.fingerprint.empty() ? "" : ",") + info.fingerprint;
-    setup.data.corpora.push_back({directory, weight, "train"});
-  }
-  const ModelConfig without_vocabulary = make_model(options, 0);
-  for (const auto& [directory, weight] : options.corpora) {
-    vocabulary = std::max(vocabulary, required_vocab(directory, without_vocabulary.objective));
-  }
-  setup.model = make_model(options, vocabulary);
-  setup.sequence_length = resolve_sequence_length(options.model, setup.model);
-  setup.data.objective = setup.model.objective;
-  setup.data.sequence_length = setup.sequence_length;
-  setup.data.global_batch_size = options.global_batch_size;
-  setup.data.microbatch_size = options.microbatch_size;
-  setup.data.mask_probability = options.mask_probability;
-  setup.data.seed = options.seed;
-  setup.data.prefetch = options.prefetch;
-  setup.data.dp_degree = setup.degrees.dp;
-  setup.validation = validation_data(options, setup.data);
-  check_effects(options, {setup.degrees, setup.model, setup.validation.has_value()});
-  return setup;
-}
-
-TrainerConfig trainer_config(const RunOptions& options, const Setup& setup) {
-  TrainerConfig config;
-  config.model = setup.model;
-  config.degrees = setup.degrees;
-  config.dtype = options.numerics.dtype;
-  config.device = setup.device;
-  config.schedule = options.layout.schedule;
-  config.sequence_length = setup.sequence_length;
-  config.microbatches =
-      static_cast<int>(options.global_batch_size / setup.degrees.dp / options.microbatch_size);
-  config.zero = options.layout.zero;
-  config.recompute = options.layout.recompute;
-  config.optimizer = {options.beta1, options.beta2, options.epsilon, options.weight_decay};
-  config.clip_norm = options.clip_norm;
-  config.seed = options.seed;
-  return config;
-}
-
 class Pretrain {
  public:
-  Pretrain(const Environment& environment, const RunOptions& options, Setup setup)
+  Pretrain(const Environment& environment, const RunOptions& options, RunSetup setup)
       : environment_(environment),
         options_(options),
         setup_(std::move(setup)),
@@ -129,6 +55,7 @@ class Pretrain {
   bool checkpoint_due(std::int64_t step) const;
   void save(bool must_succeed);
   void report_traffic();
+  void report_pipeline();
   int finish(const std::string& reason, ExitCode code);
   CheckpointMeta meta() const;
   StartEvent start_event() const;
@@ -136,7 +63,7 @@ class Pretrain {
 
   const Environment& environment_;
   const RunOptions& options_;
-  Setup setup_;
+  RunSetup setup_;
   RunDirectory directory_;
   Trainer trainer_;
   std::map<std::string, std::string> settings_;
@@ -144,6 +71,7 @@ class Pretrain {
   std::unique_ptr<Loader> loader_;
   std::unique_ptr<ValidationLoader> validation_;
   std::unique_ptr<Report> report_;
+  std::unique_ptr<TraceWriter> trace_;
   std::int64_t step_ = 0;    // the last one done
   std::int64_t saved_ = -1;  // the step of the newest checkpoint of this run
   double peak_gflops_ = 0;
@@ -155,10 +83,12 @@ class Pretrain {
 void Pretrain::open_data() {
   environment_.agree([this] {
     setup_.data.dp_rank = trainer_.topology().dp_rank();
+    setup_.data.cp_rank = trainer_.topology().cp_rank();
     loader_ = std::make_unique<Loader>(setup_.data);
     if (setup_.validation && options_.validate_every > 0) {
       LoaderConfig data = *setup_.validation;
       data.dp_rank = setup_.data.dp_rank;
+      data.cp_rank = setup_.data.cp_rank;
       validation_ = std::make_unique<ValidationLoader>(data, options_.validation_sequences);
     }
   });
@@ -167,7 +97,7 @@ void Pretrain::open_data() {
 CheckpointMeta Pretrain::meta() const {
   CheckpointMeta meta;
   meta.step = step_;
-  meta.consumed_samples = step_ * options_.global_batch_size;
+  meta.consumed_samples = ramp_of(setup_.data).before(step_ + 1);
   meta.seed = options_.seed;
   meta.corpus_fingerprint = setup_.fingerprint;
   meta.options = settings_;
@@ -235,14 +165,15 @@ StartEvent Pretrain::start_event() const {
 
 void Pretrain::report(const StepResult& result, double seconds) {
   if (!report_) return;
-  const index_t tokens = options_.global_batch_size * setup_.sequence_length;
+  const BatchRamp ramp = ramp_of(setup_.data);
+  const index_t tokens = ramp.size_at(step_) * setup_.sequence_length;
   StepEvent event;
   event.step = step_;
   event.loss = result.loss;
   event.parts = figures(result.terms, false);
   event.gradient_norm = result.gradient_norm;
   event.learning_rate = rate_.at(step_);
-  event.tokens = step_ * tokens;
+  event.tokens = ramp.before(step_ + 1) * setup_.sequence_length;
   event.seconds = seconds;
   event.tokens_per_second = static_cast<double>(tokens) / seconds;
   event.peak_share =
@@ -335,9 +266,18 @@ void Pretrain::report_traffic() {
   }
 }
 
+void Pretrain::report_pipeline() {
+  if (setup_.degrees.pp == 1) return;
+  const Bubble bubble = measure_bubble(trainer_);
+  if (!report_) return;
+  report_->pipeline(
+      {step_, bubble.measured, bubble.simulated, bubble.forward, bubble.backward, bubble.weight});
+}
+
 int Pretrain::finish(const std::string& reason, ExitCode code) {
   if (saved_ != step_) save(true);
   report_traffic();
+  report_pipeline();
   const std::string hash = options_.hash_weights ? trainer_.weights_hash() : "";
   if (report_) {
     const EndEvent event{step_, reason, hash};
@@ -359,6 +299,11 @@ int Pretrain::run() {
     report_ = std::make_unique<Report>(options_.output);
     report_->start(start_event());
   }
+  if (options_.trace) {
+    const std::string name =
+        build_string("rank ", environment_.rank(), " ", trainer_.topology().tag());
+    trace_ = std::make_unique<TraceWriter>(options_.output, environment_, name);
+  }
   const std::int64_t last =
       options_.exit_at_step ? std::min(*options_.exit_at_step, options_.steps) : options_.steps;
   while (step_ < last) {
@@ -368,6 +313,7 @@ int Pretrain::run() {
     if (stop_) return finish("signal", ExitCode::saved);
     ++step_;
     traffic_ = environment_.traffic();
+    if (trace_) trace_->step(step_, trainer_.pipeline().timeline(), environment_.take_log());
     report(result, seconds_since(begin));
     if (validation_ && step_ % options_.validate_every == 0) validate(step_);
     bool due = checkpoint_due(step_);
@@ -387,9 +333,10 @@ int Pretrain::run() {
 
 int run_pretrain(const Environment& environment, const RunOptions& options) {
   set_threads(environment, options.numerics.threads);
-  Setup setup;
+  RunSetup setup;
   environment.agree([&] { setup = read_setup(options, environment); });
   if (RunDirectory(options.output).finished(environment, options.resume)) return 0;
+  if (options.trace) environment.start_log();  // groups made from here on are noted
   return Pretrain(environment, options, std::move(setup)).run();
 }
 

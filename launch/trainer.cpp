@@ -23,8 +23,14 @@ std::vector<OptimizerView> optimizer_views(const ParameterStore& store) {
   return views;
 }
 
-std::vector<StageRange> cut(const TrainerConfig& config) {
-  return cut_stages(plan_layers(config.model, config.sequence_length), config.degrees.pp);
+std::vector<Stage> make_stages(const TrainerConfig& config,
+                               const std::vector<StageRange>& ranges,
+                               ParameterStore& store,
+                               const Topology& topology) {
+  const StageSetup setup{topology.tp(), topology.cp(), config.recompute, config.sequence_parallel};
+  std::vector<Stage> stages;
+  for (const StageRange range : ranges) stages.emplace_back(config.model, range, store, setup);
+  return stages;
 }
 
 }  // namespace
@@ -41,30 +47,33 @@ Trainer::Trainer(const Environment& environment, const TrainerConfig& config)
     : environment_(environment),
       config_(config),
       topology_(environment, config.degrees),
-      table_(config.model),
-      stages_(cut(config)),
+      table_(config.model, config.sequence_parallel),
+      stages_(stage_map(config.schedule, plan_layers(config.model, config.sequence_length))),
       store_(table_,
-             stages_[static_cast<std::size_t>(topology_.pp_rank())],
+             stages_.of_rank(topology_.pp_rank()),
              topology_.tp_rank(),
              config.degrees.tp,
              config.dtype,
              config.device),
-      stage_(config.model,
-             stages_[static_cast<std::size_t>(topology_.pp_rank())],
-             store_,
-             topology_.tp(),
-             config.recompute),
-      runner_(stage_,
-              config.model,
-              config.dtype,
-              topology_,
-              make_schedule(config.schedule, config.degrees.pp, config.microbatches)),
+      held_(make_stages(config, stages_.of_rank(topology_.pp_rank()), store_, topology_)),
       gradients_(store_, topology_, stages_, config.zero),
       optimizer_(gradients_.own_span(),
                  optimizer_views(store_),
                  config.dtype,
                  config.device,
-                 config.optimizer) {}
+                 config.optimizer),
+      runner_(&runner_for(static_cast<std::size_t>(config.schedule.microbatches))) {}
+
+PipelineRunner& Trainer::runner_for(std::size_t microbatches) {
+  const auto found = runners_.find(microbatches);
+  if (found != runners_.end()) return found->second;
+  Schedule schedule = config_.schedule;
+  if (microbatches != static_cast<std::size_t>(schedule.microbatches)) {
+    schedule = make_schedule(schedule.name, schedule.stages, static_cast<int>(microbatches),
+                             schedule.virtual_stages);
+  }
+  return runners_.try_emplace(microbatches, held_, topology_, std::move(schedule)).first->second;
+}
 
 Context Trainer::context(std::int64_t step, std::vector<LossTerm>& terms, bool training) const {
   Context context;
@@ -86,7 +95,7 @@ StepBatch Trainer::on_device(const StepBatch& batch) const {
 StepAgreement Trainer::agree(const StepBatch& batch, bool stop, bool failed) const {
   StepAgreement agreement;
   agreement.terms = loss_terms(config_.model);
-  // The ranks of one replica hold the same batch: one of them counts.
+  // The stages and tp ranks hold the same batch: one of them counts; cp ranks hold parts of it.
   if (topology_.pp_rank() == 0 && topology_.tp_rank() == 0) {
     for (const Batch& microbatch : batch.microbatches) add_counts(agreement.terms, microbatch);
   }
@@ -106,7 +115,8 @@ StepResult Trainer::compute_gradients(const StepBatch& batch,
                                       std::vector<LossTerm> terms) {
   StepResult result;
   store_.gradients().fill_zero();
-  const PassSeconds passes = runner_.run(on_device(batch), context(step, terms, true));
+  runner_ = &runner_for(batch.microbatches.size());
+  const PassSeconds passes = runner_->run(on_device(batch), context(step, terms, true));
   result.forward_seconds = passes.forward;
   result.backward_seconds = passes.backward;
 
@@ -140,7 +150,7 @@ void Trainer::apply_gradients(std::int64_t step, double rate, StepResult& result
 
 std::vector<LossTerm> Trainer::evaluate(const std::vector<Batch>& batches) {
   std::vector<LossTerm> terms = loss_terms(config_.model);
-  runner_.evaluate(on_device({batches}).microbatches, context(0, terms, false));
+  runner_->evaluate(on_device({batches}).microbatches, context(0, terms, false));
   const bool counts_here = topology_.pp_rank() == 0 && topology_.tp_rank() == 0;
   std::vector<LossTerm> counted = loss_terms(config_.model);
   if (counts_here) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -22,9 +23,9 @@ struct TrainerConfig {
   Degrees degrees;
   DType dtype = DType::f32;
   Device device;
-  std::string schedule = "1f1b";
+  Schedule schedule;  // of one replica's microbatches in most steps
   index_t sequence_length = 0;
-  int microbatches = 1;  // per data-parallel rank and step
+  bool sequence_parallel = false;
   bool zero = false;
   Recompute recompute = Recompute::none;
   AdamWConfig optimizer;
@@ -60,9 +61,12 @@ class Trainer {
   const TrainerConfig& config() const { return config_; }
   const Topology& topology() const { return topology_; }
   const ParameterTable& table() const { return table_; }
-  const std::vector<StageRange>& stages() const { return stages_; }
+  const StageMap& stages() const { return stages_; }
   ParameterStore& store() { return store_; }
-  const Stage& stage() const { return stage_; }
+  // Of the flat buffers: where this rank has the summed gradients.
+  Span own_span() const { return gradients_.own_span(); }
+  const PipelineRunner& pipeline() const { return *runner_; }  // of the last step
+  const Stage& stage() const { return held_.front(); }         // of a model in one stage
 
   void initialize() { store_.initialize(config_.seed); }
 
@@ -85,6 +89,7 @@ class Trainer {
 
  private:
   StepBatch on_device(const StepBatch& batch) const;
+  PipelineRunner& runner_for(std::size_t microbatches);
   Context context(std::int64_t step, std::vector<LossTerm>& terms, bool training) const;
   OptimizerState optimizer_state() const;
 
@@ -92,12 +97,14 @@ class Trainer {
   TrainerConfig config_;
   Topology topology_;
   ParameterTable table_;
-  std::vector<StageRange> stages_;
+  StageMap stages_;
   ParameterStore store_;
-  Stage stage_;
-  PipelineRunner runner_;
+  std::vector<Stage> held_;  // this rank's stages, in model order
+  // One for each number of microbatches met: a batch that grows has several.
+  std::map<std::size_t, PipelineRunner> runners_;
   GradientSync gradients_;
   AdamW optimizer_;
+  PipelineRunner* runner_;  // of the last step
 };
 
 }  // namespace lockstep

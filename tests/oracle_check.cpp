@@ -15,6 +15,7 @@
 #include "launch/device_choice.hpp"
 #include "launch/failure.hpp"
 #include "launch/trainer.hpp"
+#include "parallel/pipeline/schedules.hpp"
 #include "tests/gold_file.hpp"
 #include "tests/support/tolerance.hpp"
 
@@ -134,9 +135,8 @@ class Comparison {
 
   bool owned(const ParameterStore::Entry& entry) const {
     const Topology& topology = trainer_.topology();
-    const StageRange mine = trainer_.stages()[static_cast<std::size_t>(topology.pp_rank())];
-    const index_t first_use = entry.row->uses.front();
-    return topology.dp_rank() == 0 && first_use >= mine.first && first_use < mine.last &&
+    return topology.dp_rank() == 0 &&
+           trainer_.stages().ranks_with(entry.row->uses).front() == topology.pp_rank() &&
            (entry.row->cut.kind == Cut::Kind::dim || topology.tp_rank() == 0);
   }
 
@@ -165,9 +165,9 @@ TrainerConfig trainer_config(const Arguments& arguments,
   config.model.validate_layout(degrees.tp, degrees.pp);
   config.degrees = degrees;
   config.dtype = arguments.precision == "fp64" ? DType::f64 : DType::f32;
-  config.schedule = arguments.schedule;
+  config.schedule = make_schedule(arguments.schedule, degrees.pp,
+                                  static_cast<int>(gold.B() / degrees.dp / microbatch));
   config.sequence_length = gold.T();
-  config.microbatches = static_cast<int>(gold.B() / degrees.dp / microbatch);
   config.optimizer = gold.optimizer();
   config.clip_norm = gold.clip_norm();
   return config;

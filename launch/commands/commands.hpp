@@ -19,6 +19,7 @@ int run_tokenizer_decode(const OptionValues& values);
 int run_checkpoint_info(const OptionValues& values);
 int run_checkpoint_verify(const OptionValues& values);
 int run_schedule_show(const OptionValues& values);
+int run_trace_merge(const OptionValues& values);
 int run_models();
 int run_version();
 

@@ -13,6 +13,7 @@
 #include "launch/generate.hpp"
 #include "launch/signals.hpp"
 #include "launch/train.hpp"
+#include "launch/verify.hpp"
 
 namespace lockstep {
 namespace {
@@ -116,6 +117,8 @@ int run_mpi_command(Command command, const Words& words) {
       return run_on_ranks(words, read_eval_options, run_eval);
     case Command::generate:
       return run_on_ranks(words, read_generate_options, run_generate);
+    case Command::verify:
+      return run_on_ranks(words, read_verify_options, run_verify);
     default:
       return run_on_ranks(words, read_bench_options, run_bench);
   }
@@ -143,6 +146,8 @@ int run_single_command(Command command, const OptionValues& values) {
       return run_checkpoint_verify(values);
     case Command::schedule_show:
       return run_schedule_show(values);
+    case Command::trace_merge:
+      return run_trace_merge(values);
     case Command::models:
       return run_models();
     case Command::version:

@@ -1,5 +1,6 @@
 // Commands that only look: `checkpoint info`, `checkpoint verify`, `schedule show`, `models`,
-// `version`.
+// `version`, `trace merge`.
+#include <fstream>
 #include <iomanip>
 #include <iostream>
 #include <sstream>
@@ -12,8 +13,11 @@
 #include "core/model/presets.hpp"
 #include "core/ops/cpu_features.hpp"
 #include "launch/commands/commands.hpp"
+#include "launch/trace.hpp"
 #include "parallel/checkpoint/checkpoint.hpp"
 #include "parallel/mpi/environment.hpp"
+#include "parallel/pipeline/draw.hpp"
+#include "parallel/pipeline/schedule_file.hpp"
 #include "parallel/pipeline/schedules.hpp"
 #include "parallel/pipeline/show.hpp"
 
@@ -45,6 +49,32 @@ std::string compiler() {
 #endif
 }
 
+// By name, or a file that says its sizes itself.
+Schedule schedule_shown(const OptionValues& values) {
+  if (const auto path = values.text_if("schedule-file")) {
+    for (const char* name : {"schedule", "stages", "microbatches", "virtual-stages"}) {
+      require(!values.given(name), "--", name, " has no effect with --schedule-file");
+    }
+    return read_schedule(*path);
+  }
+  for (const char* name : {"stages", "microbatches"}) {
+    require(values.given(name), "--", name, " is missing: `lockstep schedule show` needs --", name,
+            " or --schedule-file");
+  }
+  // Not given: as many as the schedule needs.
+  const int virtual_stages =
+      values.given("virtual-stages") ? static_cast<int>(values.integer("virtual-stages")) : 0;
+  return make_schedule(values.text("schedule"), static_cast<int>(values.integer("stages")),
+                       static_cast<int>(values.integer("microbatches")), virtual_stages);
+}
+
+void write_picture(const std::string& path, const std::string& svg) {
+  std::ofstream file(path, std::ios::trunc);
+  file << svg;
+  file.close();
+  if (!file) fail("cannot write ", path);
+}
+
 }  // namespace
 
 int run_checkpoint_info(const OptionValues& values) {
@@ -63,13 +93,19 @@ int run_checkpoint_verify(const OptionValues& values) {
 
 int run_schedule_show(const OptionValues& values) {
   const ActionTimes times = read_times(values);
-  // Not given: as many as the schedule needs.
-  const int virtual_stages =
-      values.given("virtual-stages") ? static_cast<int>(values.integer("virtual-stages")) : 0;
-  const Schedule schedule =
-      make_schedule(values.text("schedule"), static_cast<int>(values.integer("stages")),
-                    static_cast<int>(values.integer("microbatches")), virtual_stages);
+  const Schedule schedule = schedule_shown(values);
+  if (const auto path = values.text_if("svg"))
+    write_picture(*path, draw_svg(bars_of(schedule, times), schedule.name));
   std::cout << (values.flag("json") ? show_json(schedule, times) : show_text(schedule, times));
+  return 0;
+}
+
+int run_trace_merge(const OptionValues& values) {
+  const std::string run = values.positional().front();
+  require(!values.given("step") || values.text_if("svg"), "--step has no effect without --svg");
+  std::cout << merge_traces(run) << '\n';
+  if (const auto path = values.text_if("svg"))
+    write_picture(*path, draw_trace(run, values.integer_if("step").value_or(0)));
   return 0;
 }
 

@@ -156,25 +156,11 @@ TEST(Options, RefusesUnknownRepeatedMissingAndStrayOnes) {
 }
 
 TEST(Options, RefusesWhatIsNotThereYet) {
-  const std::vector<Words> all = {{"--cp", "2"},
-                                  {"--pp", "2", "--schedule", "interleaved"},
-                                  {"--pp", "2", "--schedule", "zb-v"},
-                                  {"--pp", "2", "--schedule", "zb-v"},
-                                  {"--virtual-stages", "2"},
-                                  {"--sequence-parallel"},
-                                  {"--recompute", "selective"},
-                                  {"--reproducible"},
-                                  {"--precision", "bf16"},
-                                  {"--trace"},
-                                  {"--tensorboard"},
-                                  {"--save", "async"},
-                                  {"--watchdog-seconds", "60"},
-                                  {"--time-limit", "3600"},
-                                  {"--on-nonfinite", "skip"},
-                                  {"--on-nonfinite", "rewind"},
-                                  {"--verify-every", "10"},
-                                  {"--drill", "kill:3:1"},
-                                  {"--batch-ramp", "8:16"}};
+  const std::vector<Words> all = {
+      {"--reproducible"},       {"--precision", "bf16"},    {"--device", "cuda"},
+      {"--tensorboard"},        {"--save", "async"},        {"--watchdog-seconds", "60"},
+      {"--time-limit", "3600"}, {"--on-nonfinite", "skip"}, {"--on-nonfinite", "rewind"},
+      {"--verify-every", "10"}, {"--drill", "kill:3:1"}};
 
   for (const Words& words : all) {
     expect_words(refused_run(words), {words[words.size() > 2 ? 2 : 0], "not there yet"});
@@ -222,6 +208,34 @@ TEST(Options, RefusesThoseWithoutEffectOnceRanksAndModelAreKnown) {
                {"--global-batch-size 6", "--microbatch-size 2", "dp 2"});
 }
 
+TEST(Options, LayoutsThatDoNotFitNameOptionValueAndCure) {
+  const auto check = [](Words more, Degrees degrees, index_t T) {
+    more.insert(more.end(), {"--global-batch-size", "8", "--microbatch-size", "2"});
+    const RunOptions run = read_run_options(with(std::move(more)));
+    RunFacts facts;
+    facts.degrees = degrees;
+    facts.sequence_length = T;
+    return refusal([&] { check_effects(run, facts); });
+  };
+
+  expect_words(check({"--cp", "2"}, {.cp = 2}, 30), {"--sequence-length 30", "2 x --cp 2"});
+  expect_words(check({"--tp", "4", "--sequence-parallel"}, {.tp = 4}, 30),
+               {"--sequence-length 30", "--tp 4", "--sequence-parallel"});
+  expect_words(check({"--pp", "3", "--schedule", "interleaved"}, {.pp = 3}, 32),
+               {"--schedule interleaved", "divisible by the 3", "not 4"});
+  expect_words(check({"--pp", "8", "--schedule", "interleaved"}, {.pp = 8}, 32), {"divisible"});
+  expect_words(check({"--pp", "4", "--schedule", "zb-v"}, {.pp = 4}, 32), {"zb-v", "at least 8"});
+  expect_words(check({"--batch-ramp", "4:3"}, {.dp = 4}, 32), {"--batch-ramp", "4", "dp 4"});
+  EXPECT_EQ(check({"--batch-ramp", "4:3"}, {.dp = 2}, 32), "accepted");
+}
+
+TEST(Options, RefusesABadBatchRamp) {
+  for (const char* text : {"8", "8:", ":3", "0:3", "8:0", "x:3"})
+    expect_words(refused_run({"--batch-ramp", text}), {"--batch-ramp", text, "START:STEPS"});
+  expect_words(refused_run({"--global-batch-size", "8", "--batch-ramp", "3:5"}),
+               {"--batch-ramp", "3", "--global-batch-size 8"});
+}
+
 TEST(Options, AFileGivesDefaultsThatTheCommandLineOverrides) {
   const Folder folder;
   const std::string file = folder.write(
@@ -245,7 +259,7 @@ TEST(Options, AFileIsHeldToTheSameRules) {
   expect_words(read("steps = three\n"), {"steps", "bad.ini", "three"});
   expect_words(read("steps = 3\nsteps = 4\n"), {"steps", "bad.ini", "twice"});
   expect_words(read("no equals sign\n"), {"bad.ini"});
-  expect_words(read("trace = true\n"), {"trace", "bad.ini", "not there yet"});
+  expect_words(read("tensorboard = true\n"), {"tensorboard", "bad.ini", "not there yet"});
   expect_words(read("schedule = gpipe\n"), {"schedule", "bad.ini", "no effect"});
   expect_words(refused_run({"--config", "no/such.ini"}), {"--config", "no/such.ini"});
 }

@@ -1,0 +1,87 @@
+#include "launch/run_setup.hpp"
+
+#include <algorithm>
+
+#include "data/corpus.hpp"
+#include "launch/device_choice.hpp"
+
+namespace lockstep {
+namespace {
+
+std::optional<LoaderConfig> validation_data(const RunOptions& options,
+                                            const LoaderConfig& training) {
+  LoaderConfig data = training;
+  data.corpora.clear();
+  if (options.validation_corpus) {
+    data.corpora.push_back({*options.validation_corpus, 1, "all"});
+    return data;
+  }
+  for (const auto& [directory, weight] : options.corpora) {
+    const CorpusInfo info = read_corpus_info(directory);
+    if (std::find(info.splits.begin(), info.splits.end(), "validation") != info.splits.end()) {
+      data.corpora.push_back({directory, 1, "validation"});
+    }
+  }
+  if (data.corpora.empty()) return std::nullopt;
+  return data;
+}
+
+}  // namespace
+
+RunSetup read_setup(const RunOptions& options, const Environment& environment) {
+  RunSetup setup;
+  setup.device = choose_device(environment, options.numerics.device, options.numerics.dtype);
+  setup.degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp,
+                                  options.layout.cp, options.layout.tp);
+  index_t vocabulary = 0;
+  for (const auto& [directory, weight] : options.corpora) {
+    const CorpusInfo info = read_corpus_info(directory);
+    setup.fingerprint += (setup.fingerprint.empty() ? "" : ",") + info.fingerprint;
+    setup.data.corpora.push_back({directory, weight, "train"});
+  }
+  const ModelConfig without_vocabulary = make_model(options, 0);
+  for (const auto& [directory, weight] : options.corpora) {
+    vocabulary = std::max(vocabulary, required_vocab(directory, without_vocabulary.objective));
+  }
+  setup.model = make_model(options, vocabulary);
+  setup.sequence_length = resolve_sequence_length(options.model, setup.model);
+  setup.data.objective = setup.model.objective;
+  setup.data.sequence_length = setup.sequence_length;
+  setup.data.global_batch_size = options.global_batch_size;
+  setup.data.microbatch_size = options.microbatch_size;
+  setup.data.ramp_start = options.ramp_start;
+  setup.data.ramp_steps = options.ramp_steps;
+  setup.data.mask_probability = options.mask_probability;
+  setup.data.seed = options.seed;
+  setup.data.prefetch = options.prefetch;
+  setup.data.dp_degree = setup.degrees.dp;
+  setup.data.cp_degree = setup.degrees.cp;
+  setup.validation = validation_data(options, setup.data);
+  check_effects(options,
+                {setup.degrees, setup.model, setup.sequence_length, setup.validation.has_value()});
+  require(setup.degrees.cp == 1 || setup.device.kind == Device::Kind::cpu, "--cp ",
+          setup.degrees.cp, " runs on the CPU only: use --device cpu, or --cp 1");
+  setup.schedule = schedule_of(
+      options.layout, setup.degrees.pp,
+      static_cast<int>(options.global_batch_size / setup.degrees.dp / options.microbatch_size));
+  return setup;
+}
+
+TrainerConfig trainer_config(const RunOptions& options, const RunSetup& setup) {
+  TrainerConfig config;
+  config.model = setup.model;
+  config.degrees = setup.degrees;
+  config.dtype = options.numerics.dtype;
+  config.device = setup.device;
+  config.schedule = setup.schedule;
+  config.sequence_length = setup.sequence_length;
+  config.sequence_parallel = options.layout.sequence_parallel;
+  config.zero = options.layout.zero;
+  config.recompute = options.layout.recompute;
+  config.optimizer = {options.beta1, options.beta2, options.epsilon, options.weight_decay};
+  config.clip_norm = options.clip_norm;
+  config.seed = options.seed;
+  return config;
+}
+
+}  // namespace lockstep

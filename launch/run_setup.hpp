@@ -1,0 +1,28 @@
+// From the options of a run to what is fixed before anything is allocated: ranks, model, data.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "data/loader.hpp"
+#include "launch/options.hpp"
+#include "launch/trainer.hpp"
+
+namespace lockstep {
+
+struct RunSetup {
+  Degrees degrees;
+  Device device;
+  ModelConfig model;
+  index_t sequence_length = 0;
+  Schedule schedule;
+  std::string fingerprint;
+  LoaderConfig data;
+  std::optional<LoaderConfig> validation;
+};
+
+// Throws Error for what does not fit together.
+RunSetup read_setup(const RunOptions& options, const Environment& environment);
+TrainerConfig trainer_config(const RunOptions& options, const RunSetup& setup);
+
+}  // namespace lockstep

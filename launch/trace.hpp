@@ -1,0 +1,44 @@
+// Chrome trace events (open in Perfetto): DIR/trace/rank-NNNNN.json, written as the run goes, one
+// file a rank; `lockstep trace merge RUN` joins them on rank 0's clock.
+#pragma once
+
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "parallel/mpi/environment.hpp"
+#include "parallel/pipeline/runner.hpp"
+
+namespace lockstep {
+
+class TraceWriter {
+ public:
+  // Collective: the ranks measure how far their clocks are from rank 0's. name: of this rank, as
+  // shown ("rank 3 dp0 pp1 tp1"). Throws Error (failed) naming the file.
+  TraceWriter(const std::string& run_directory, const Environment& environment, std::string name);
+  ~TraceWriter();
+  TraceWriter(const TraceWriter&) = delete;
+  TraceWriter& operator=(const TraceWriter&) = delete;
+
+  // What this rank did in a step.
+  void step(std::int64_t step,
+            const std::vector<TimedAction>& actions,
+            const std::vector<CommunicationEvent>& communications);
+
+ private:
+  void line(const std::string& json);
+
+  int rank_;
+  std::string path_;
+  std::ofstream file_;
+  bool empty_ = true;
+  std::vector<double> lane_ends_;  // communications that overlap go on lanes of their own
+};
+
+// The files of a run as one, trace/merged.json, with times on rank 0's clock; returns its path.
+// Throws Error naming the file that is missing or no trace.
+std::string merge_traces(const std::string& run_directory);
+// The pipeline of one step as it ran (0: the last), as a picture (parallel/pipeline/draw).
+std::string draw_trace(const std::string& run_directory, std::int64_t step);
+
+}  // namespace lockstep
