@@ -199,19 +199,19 @@ void read_batch_ramp(RunOptions& run) {
   const auto text = run.values.text_if("batch-ramp");
   if (!text) return;
   const std::size_t colon = text->find(':');
-  const auto start = parse_integer(text->substr(0, colon));
-  const auto steps =
-      colon == std::string::npos ? std::nullopt : parse_integer(text->substr(colon + 1));
-  require(start && steps && *start >= 1 && *steps >= 1 && *steps <= 1000000000,
-          run.values.typed("batch-ramp"), " is ", *text,
+  const index_t start = parse_integer(text->substr(0, colon)).value_or(0);
+  const index_t steps =
+      colon == std::string::npos ? 0 : parse_integer(text->substr(colon + 1)).value_or(0);
+  require(start >= 1 && steps >= 1 && steps <= 1000000000, run.values.typed("batch-ramp"), " is ",
+          *text,
           "; it must be START:STEPS, sequences of the first step and steps until "
           "--global-batch-size, both from 1");
-  require(run.global_batch_size % *start == 0 && *start % run.microbatch_size == 0,
-          run.values.typed("batch-ramp"), " starts at ", *start,
+  require(run.global_batch_size % start == 0 && start % run.microbatch_size == 0,
+          run.values.typed("batch-ramp"), " starts at ", start,
           ", which must divide --global-batch-size ", run.global_batch_size,
           " and be a multiple of --microbatch-size ", run.microbatch_size);
-  run.ramp_start = *start;
-  run.ramp_steps = *steps;
+  run.ramp_start = start;
+  run.ramp_steps = steps;
 }
 
 void read_data(RunOptions& run) {

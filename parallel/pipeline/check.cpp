@@ -221,7 +221,7 @@ class Player {
     for (const ActionTimes& times : times_) {
       work += times.forward + times.backward + times.weight;
     }
-    work *= static_cast<double>(schedule_.microbatches) / schedule_.stages;
+    work = work * schedule_.microbatches / schedule_.stages;
     playback.makespan = end / V;
     playback.bubble_fraction = end == 0 ? 0 : 1 - work / end;
     return playback;

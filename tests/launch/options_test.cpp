@@ -157,10 +157,10 @@ TEST(Options, RefusesUnknownRepeatedMissingAndStrayOnes) {
 
 TEST(Options, RefusesWhatIsNotThereYet) {
   const std::vector<Words> all = {
-      {"--reproducible"},       {"--precision", "bf16"},    {"--device", "cuda"},
-      {"--tensorboard"},        {"--save", "async"},        {"--watchdog-seconds", "60"},
-      {"--time-limit", "3600"}, {"--on-nonfinite", "skip"}, {"--on-nonfinite", "rewind"},
-      {"--verify-every", "10"}, {"--drill", "kill:3:1"}};
+      {"--reproducible"},         {"--precision", "bf16"},      {"--tensorboard"},
+      {"--save", "async"},        {"--watchdog-seconds", "60"}, {"--time-limit", "3600"},
+      {"--on-nonfinite", "skip"}, {"--on-nonfinite", "rewind"}, {"--verify-every", "10"},
+      {"--drill", "kill:3:1"}};
 
   for (const Words& words : all) {
     expect_words(refused_run(words), {words[words.size() > 2 ? 2 : 0], "not there yet"});

@@ -4,7 +4,7 @@
 
 #include "parallel/pipeline/draw.hpp"
 #include "parallel/pipeline/schedules.hpp"
-#include "tests/support/error_of.hpp"
+#include "tests/parallel/pipeline/lists.hpp"
 
 namespace lockstep {
 namespace {
