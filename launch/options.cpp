@@ -387,9 +387,10 @@ void check_effects(const BenchOptions& options, const RunFacts& facts) {
 void check_ranks(const std::vector<std::string>& arguments, int ranks) {
   if (const char* wanted = std::getenv("LOCKSTEP_RANKS"); wanted && *wanted) {
     if (parse_integer(wanted) != ranks) {
-      throw Error(build_string("LOCKSTEP_RANKS is ", wanted, ", but the ranks are ", ranks,
-                               "; start as many as it says, or unset it"),
-                  ExitCode::wrong_ranks);
+      throw Error(
+          build_string("LOCKSTEP_RANKS is ", wanted, ", but this run has ", ranks,
+                       ranks == 1 ? " rank" : " ranks", "; start as many as it says, or unset it"),
+          ExitCode::wrong_ranks);
     }
   }
   int degrees[4] = {0, 1, 1, 1};  // dp, pp, cp, tp; the last of each wins

@@ -63,15 +63,20 @@ struct Model {
     return users;
   }
 
-  // The gradient of the global batch: over the stages of each replica, then over the replicas.
+  // The gradient of the global batch: over the stages of each replica, then over the replicas as
+  // the sums over ranks go, neighbours first: (r0 + r1) + (r2 + r3).
   float total(const ParameterRow& row, index_t index) const {
-    float sum = 0;
+    std::vector<float> replicas;
     for (int dp_rank = 0; dp_rank < topology.degrees().dp; ++dp_rank) {
       float replica = 0;
       for (const int stage : users(row)) replica += contribution(row, stage, dp_rank, index);
-      sum += replica;
+      replicas.push_back(replica);
     }
-    return sum;
+    for (std::size_t apart = 1; apart < replicas.size(); apart *= 2) {
+      for (std::size_t left = 0; left + apart < replicas.size(); left += 2 * apart)
+        replicas[left] += replicas[left + apart];
+    }
+    return replicas[0];
   }
 
   // visit(flat offset, row, index in the canonical parameter) for each element here that is not
