@@ -169,7 +169,9 @@ void cross_entropy_statistics(Tensor& statistics,
   });
 }
 
-ExactSum cross_entropy_loss(const Tensor& largest, const Tensor& statistics, const Tensor& targets) {
+ExactSum cross_entropy_loss(const Tensor& largest,
+                            const Tensor& statistics,
+                            const Tensor& targets) {
   Tensor loss = Tensor::empty({1}, DType::f64, largest.device());
   launch(Runtime::of(largest.device()).stream(), dim3(1), threads, loss_kernel, loss.data<double>(),
          largest.data<double>(), statistics.data<double>(), targets.data<std::int32_t>(),
