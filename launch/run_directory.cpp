@@ -62,6 +62,14 @@ void RunDirectory::take_over(const Environment& environment) {
   number_ = incarnation_in("." + word_);
 }
 
+void RunDirectory::tidy() const {
+  try {
+    clean(number_ - 1);
+  } catch (const Error& error) {
+    std::cerr << "lockstep: warning: " << error.what() << "\n";
+  }
+}
+
 ResumeChoice RunDirectory::choose(const Environment& environment, const std::string& resume) const {
   std::string lines;
   environment.agree([&] {

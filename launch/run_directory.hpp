@@ -35,6 +35,8 @@ class RunDirectory {
   // Collective. resume: auto | never | PATH.
   ResumeChoice choose(const Environment& environment, const std::string& resume) const;
   void write_config(const std::string& ini) const;
+  // At the end: what older starts, still dying when this one began, left since. A warning at most.
+  void tidy() const;
 
  private:
   void clean(std::int64_t newest) const;

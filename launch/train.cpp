@@ -351,6 +351,7 @@ int Pretrain::finish(const std::string& reason, ExitCode code) {
     if (!report_) return;
     directory_.incarnation().check();
     const EndEvent event{step_, reason, hash};
+    directory_.tidy();
     report_->end(event);
     if (reason == "finished") report_->done(event);
   });

@@ -48,6 +48,7 @@ chain() {
   check $? "$model $layout: the run that is left alone"
   seconds=$(awk -v a="$began" -v b="$(now)" 'BEGIN { print b - a }')
   for ((attempt = 0; attempt < 60; ++attempt)); do
+    starts=$(grep -c '"event":"start"' "$run/metrics.jsonl" 2>/dev/null)
     start "$run" "$model" $ranks "$layout"
     if [ $kills -lt "$wanted" ] && [ $attempt -lt 50 ]; then
       sleep "$(awk -v s="$seconds" -v seed="$RANDOM" 'BEGIN { srand(seed); print s * (0.1 + 0.8 * rand()) }')"
@@ -60,9 +61,11 @@ chain() {
     else
       ended=yes
     fi
-    wait $launcher
+    wait $launcher 2>/dev/null
     code=$?
-    [ "$(started_from "$run")" -ge "$known" ] 2>/dev/null || [ ! -e "$run/metrics.jsonl" ] ||
+    # A start that was killed before its event says nothing.
+    [ "$(grep -c '"event":"start"' "$run/metrics.jsonl" 2>/dev/null)" = "$starts" ] ||
+      [ "$(started_from "$run")" -ge "$known" ] ||
       fault="went on from step $(started_from "$run"), acknowledged $known"
     known=$(acknowledged "$run")
     known=${known:-0}
@@ -76,8 +79,9 @@ chain() {
   check $? "$model $layout: $kills kills so far${fault:+: $fault}"
   [ -n "$(hash_of "$calm")" ] && [ "$(losses "$calm")" = "$(losses "$run")" ] && [ "$(hash_of "$calm")" = "$(hash_of "$run")" ]
   check $? "$model $layout: equal bits"
-  [ "$(cd "$calm" && find . | sort)" = "$(cd "$run" && find . | sort)" ]
-  check $? "$model $layout: the names of an undisturbed run"
+  strange=$(diff <(cd "$calm" && find . | sort) <(cd "$run" && find . | sort) | tr '\n' ' ')
+  [ -z "$strange" ]
+  check $? "$model $layout: the names of an undisturbed run${strange:+, but for $strange}"
   rm -rf "$calm" "$run"
 }
 
