@@ -22,6 +22,15 @@ start() {
     --output "$1" $4 >"$1.log" 2>&1 &
   launcher=$!
 }
+# Ranks outlive a killed launcher for a moment; 12 s are too long.
+all_gone() {
+  local tries
+  for ((tries = 0; tries < 240; ++tries)); do
+    kill -0 $(cat pid.* 2>/dev/null) 2>/dev/null || return 0
+    sleep 0.05
+  done
+  return 1
+}
 now() { date +%s.%N; }
 acknowledged() { sed -n 's/^{"event":"checkpoint","step":\([0-9]*\),.*/\1/p' "$1/metrics.jsonl" 2>/dev/null | tail -n 1; }
 started_from() { sed -n 's/^{"event":"start","step":\([0-9]*\),.*/\1/p' "$1/metrics.jsonl" 2>/dev/null | tail -n 1; }
@@ -63,6 +72,7 @@ chain() {
     fi
     wait $launcher 2>/dev/null
     code=$?
+    all_gone || fault="ranks left after 12 s"
     # A start that was killed before its event says nothing.
     [ "$(grep -c '"event":"start"' "$run/metrics.jsonl" 2>/dev/null)" = "$starts" ] ||
       [ "$(started_from "$run")" -ge "$known" ] ||
