@@ -1,6 +1,7 @@
 #include "launch/reproducible.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <numeric>
 
 #include "core/error.hpp"
@@ -13,13 +14,19 @@ index_t tensor_shards(const ModelConfig& model) {
 
 Summation fixed_order(const ModelConfig& model, const Degrees& degrees) {
   const index_t shards = tensor_shards(model);
-  require(degrees.cp == 1, "--cp ", degrees.cp, " is not reproducible yet: use --cp 1 with ",
-          "--reproducible");
   require(shards % degrees.tp == 0, "--tp ", degrees.tp, " with --reproducible must divide ",
           shards, ", the power of two up to ", SumOrder::most_chains, " that divides --heads ",
           model.heads, ", --ffn-width ", model.ffn_width, " and the padded vocabulary of ",
           model.padded_vocab);
-  return {.fixed = true, .tensor_shards = shards, .data_shards = 1, .row_bounds = {}};
+  require(std::has_single_bit(static_cast<unsigned>(degrees.cp)), "--cp ", degrees.cp,
+          " with --reproducible must be a power of two");
+  require(model.heads % (degrees.tp * degrees.cp) == 0, "--cp ", degrees.cp,
+          " with --reproducible must divide the heads of a rank, ", model.heads / degrees.tp,
+          ": ranks exchange rows for heads");
+  Summation sums;
+  sums.fixed = true;
+  sums.tensor_shards = shards;
+  return sums;
 }
 
 Summation fixed_order(const ModelConfig& model,

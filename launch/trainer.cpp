@@ -98,6 +98,7 @@ Context Trainer::context(std::int64_t step, std::vector<LossTerm>& terms, bool t
   context.training = training;
   context.terms = &terms;
   context.sums = config_.sums;
+  context.sums.cp = &topology_.cp();
   return context;
 }
 

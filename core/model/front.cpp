@@ -25,7 +25,7 @@ Front::Front(const ModelConfig& config, const ParameterStore& store, Group& tp, 
       dropout_{Site::Op::embedding, config.dropout} {
   if (config.embedding_norm) {
     norm_.emplace(store.get("embeddings.norm.weight"), store.get_if("embeddings.norm.bias"),
-                  config.norm_epsilon, tp, rows);
+                  config.norm_epsilon, rows == Rows::cut ? &tp : nullptr);
   }
 }
 

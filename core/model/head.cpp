@@ -14,7 +14,7 @@ Head::Head(const ModelConfig& config, const ParameterStore& store, Group& tp, Ro
       device_(store.values().device()) {
   if (config.final_norm) {
     norm_.emplace(store.get("head.norm.weight"), store.get_if("head.norm.bias"),
-                  config.norm_epsilon, tp, rows);
+                  config.norm_epsilon, rows == Rows::cut ? &tp : nullptr);
   }
   if (config.objective == Objective::mlm_nsp) nsp_.emplace(store);
   assert(!nsp_ || !lm_.leaves_parts());  // the parts would be summed with a whole

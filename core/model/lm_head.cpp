@@ -1,26 +1,10 @@
 #include "core/model/lm_head.hpp"
 
-#include <algorithm>
 #include <utility>
 
 #include "core/ops/elementwise.hpp"
 
 namespace lockstep {
-namespace {
-
-// Where the data shards of a microbatch begin and end among its picked rows, which ascend.
-std::vector<index_t> shard_bounds(const Tensor& rows, const Context& context) {
-  const index_t shards = context.sums.data_shards;
-  const index_t shard_rows = context.batch.B * context.batch.T / shards;
-  const std::int32_t* first = rows.data<std::int32_t>();
-  std::vector<index_t> bounds;
-  for (index_t shard = 0; shard <= shards; ++shard) {
-    bounds.push_back(std::lower_bound(first, first + rows.count(), shard * shard_rows) - first);
-  }
-  return bounds;
-}
-
-}  // namespace
 
 MlmTransform::MlmTransform(Linear dense, Activation activation, LayerNorm norm)
     : dense_(std::move(dense)), activation_(activation), norm_(std::move(norm)) {}
@@ -96,7 +80,7 @@ void LmHead::backward_input(Tensor& dx, Saved& saved, const Context& context) co
 
 void LmHead::backward_weight(Saved& saved, const Context& context) const {
   Context picked = context;
-  if (context.sums.data_shards > 1) picked.sums.row_bounds = shard_bounds(saved.rows, context);
+  picked.sums.picked = saved.rows;
   loss_.backward_weight(saved.loss, picked);
   if (transform_) transform_->backward_weight(saved.transform, picked);
   saved.rows = {};

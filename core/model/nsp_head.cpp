@@ -51,8 +51,10 @@ void NspHead::backward_input(Tensor& dx, Saved& saved, const Context& context) c
 }
 
 void NspHead::backward_weight(Saved& saved, const Context& context) const {
-  classifier_.backward_weight(saved.classifier, context);
-  pooler_.backward_weight(saved.pooler, context);
+  Context picked = context;
+  picked.sums.picked = saved.rows;
+  classifier_.backward_weight(saved.classifier, picked);
+  pooler_.backward_weight(saved.pooler, picked);
   saved = {};
 }
 

@@ -57,7 +57,7 @@ Block make_block(const ModelConfig& config,
   };
   const auto norm = [&](const std::string& name) {
     return LayerNorm(store.get(prefix + name + ".weight"), store.get_if(prefix + name + ".bias"),
-                     config.norm_epsilon, tp, setup.rows());
+                     config.norm_epsilon, setup.sequence_parallel ? &tp : nullptr);
   };
   const auto fused = [&](const std::string& kind) {
     const std::string attention = prefix + "attention.";

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <utility>
 
+#include "core/nn/head_exchange.hpp"
 #include "core/nn/ring_attention.hpp"
 
 namespace lockstep {
@@ -28,9 +29,18 @@ AttentionSpec Attention::spec(const Context& context) const {
   return spec;
 }
 
+// The ring adds up what a query sees in an order that its rank decides.
+bool Attention::exchanges_heads(const Context& context) const {
+  return context.sums.fixed && cp_->size() > 1;
+}
+
 Tensor Attention::attend(Saved& saved, const Context& context) const {
   const Tensor& qkv = saved.qkv;
   const BatchView& batch = context.batch;
+  if (exchanges_heads(context)) {
+    return exchanged_attention_forward(saved.attended, saved.lse, qkv, spec(context), batch.cut,
+                                       *cp_);
+  }
   saved.attended = Tensor::empty({qkv.rows(), qkv.columns() / 3}, qkv.dtype(), qkv.device());
   saved.lse = Tensor::empty({batch.B, config_.heads, batch.T}, qkv.dtype(), qkv.device());
   ring_attention_forward(saved.attended, saved.lse, qkv, spec(context), batch.cut, *cp_);
@@ -48,9 +58,15 @@ Tensor Attention::forward(const Tensor& x, Saved& saved, const Context& context)
 Tensor Attention::backward_input(const Tensor& dy, Saved& saved, const Context& context) const {
   if (core_ == Core::recomputed) saved.output_linear.x = attend(saved, context);
   const Tensor dattended = output_.backward_input(dy, saved.output_linear, context);
-  Tensor dqkv = Tensor::empty(saved.qkv.shape(), dy.dtype(), dy.device());
-  ring_attention_backward(dqkv, dattended, saved.qkv, saved.attended, saved.lse, spec(context),
-                          context.batch.cut, *cp_);
+  Tensor dqkv;
+  if (exchanges_heads(context)) {
+    dqkv = exchanged_attention_backward(dattended, saved.qkv, saved.attended, saved.lse,
+                                        spec(context), context.batch.cut, *cp_);
+  } else {
+    dqkv = Tensor::empty(saved.qkv.shape(), dy.dtype(), dy.device());
+    ring_attention_backward(dqkv, dattended, saved.qkv, saved.attended, saved.lse, spec(context),
+                            context.batch.cut, *cp_);
+  }
   saved.qkv = saved.attended = saved.lse = {};
   return qkv_.backward_input(dqkv, saved.qkv_linear, context);
 }

@@ -2,7 +2,8 @@
 // x, y (N, C), or shards  qkv (N, 3 NH_local HS)  attended (N, NH_local HS).
 // NH_local heads of this rank, HS head size, N = B*T. The context's batch gives B, T, the lengths
 // (padding) and the sample numbers that dropout of the probabilities is keyed by. Sequences cut
-// over cp are attended to round the ring of its ranks (core/nn/ring_attention.hpp).
+// over cp are attended to round the ring of its ranks (core/nn/ring_attention.hpp), or in a fixed
+// order of sums by exchanging rows for heads (core/nn/head_exchange.hpp).
 #pragma once
 
 #include "core/group.hpp"
@@ -39,6 +40,7 @@ class Attention {
 
  private:
   AttentionSpec spec(const Context& context) const;
+  bool exchanges_heads(const Context& context) const;
   Tensor attend(Saved& saved, const Context& context) const;  // fills attended and lse
 
   Linear qkv_, output_;

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "core/nn/ordered_rows.hpp"
 #include "core/ops/embedding.hpp"
 #include "core/ops/fixed_sums.hpp"
 #include "core/portable_math.hpp"
@@ -83,20 +84,39 @@ void Embedding::backward_input(const Tensor& dx, Saved& saved) const { saved.dx 
 
 void Embedding::backward_weight(Saved& saved, const Context& context) const {
   if (rows_ == Rows::cut) saved.dx = gather_shards(saved.dx, *tp_, "embedding");
+  if (context.sums.fixed) {
+    add_fixed_gradients(saved, context);
+  } else {
+    add_gradients(saved);
+  }
+  saved = {};
+}
+
+void Embedding::add_gradients(const Saved& saved) const {
   const auto add_to = [&](const Parameter& table, const Tensor& ids, index_t first_row) {
     if (!table.gradient.defined()) return;
     Tensor gradient = table.gradient;
-    if (context.sums.fixed) {
-      fixed_embedding_sums(gradient, saved.dx, ids, first_row,
-                           context.sums.over_rows(saved.dx.rows()));
-    } else {
-      embedding_backward(gradient, saved.dx, ids, first_row);
-    }
+    embedding_backward(gradient, saved.dx, ids, first_row);
   };
   add_to(tables_.token, saved.ids, tables_.first_token);
   add_to(tables_.position, saved.positions, 0);
   add_to(tables_.segment, saved.segments, 0);
-  saved = {};
+}
+
+void Embedding::add_fixed_gradients(const Saved& saved, const Context& context) const {
+  const OrderedRows rows(context);
+  const Span own = rows.own(saved.dx.columns());
+  const Tensor dx = rows.whole(saved.dx).column_range(own.first, own.count);
+  const auto add_to = [&](const Parameter& table, const Tensor& ids, index_t first_row) {
+    if (!table.gradient.defined()) return;
+    const Tensor all_ids = rows.whole(ids.reshape({ids.count(), 1}));
+    if (own.count == 0) return;
+    Tensor gradient = table.gradient.column_range(own.first, own.count);
+    fixed_embedding_sums(gradient, dx, all_ids.reshape({all_ids.count()}), first_row, rows.order());
+  };
+  add_to(tables_.token, saved.ids, tables_.first_token);
+  add_to(tables_.position, saved.positions, 0);
+  add_to(tables_.segment, saved.segments, 0);
 }
 
 }  // namespace lockstep

@@ -40,6 +40,9 @@ class Embedding {
   void backward_weight(Saved& saved, const Context& context) const;
 
  private:
+  void add_gradients(const Saved& saved) const;
+  void add_fixed_gradients(const Saved& saved, const Context& context) const;
+
   Tables tables_;
   Group* tp_;
   Rows rows_;

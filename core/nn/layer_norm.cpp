@@ -2,19 +2,16 @@
 
 #include <utility>
 
+#include "core/nn/ordered_rows.hpp"
+#include "core/nn/sequence_parallel.hpp"
 #include "core/ops/fixed_sums.hpp"
 #include "core/ops/layer_norm.hpp"
 
 namespace lockstep {
 
-LayerNorm::LayerNorm(Parameter weight, Parameter bias, double epsilon)
-    : weight_(std::move(weight)), bias_(std::move(bias)), epsilon_(epsilon) {
+LayerNorm::LayerNorm(Parameter weight, Parameter bias, double epsilon, Group* tp)
+    : weight_(std::move(weight)), bias_(std::move(bias)), epsilon_(epsilon), tp_(tp) {
   assert(weight_.defined());
-}
-
-LayerNorm::LayerNorm(Parameter weight, Parameter bias, double epsilon, Group& tp, Rows rows)
-    : LayerNorm(std::move(weight), std::move(bias), epsilon) {
-  if (rows == Rows::cut) tp_ = &tp;
 }
 
 Tensor LayerNorm::forward(const Tensor& x, Saved& saved, const Context&) const {
@@ -35,30 +32,27 @@ Tensor LayerNorm::backward_input(const Tensor& dy, Saved& saved, const Context&)
 
 // A sum over rows in their order needs them all: shards are gathered, and each rank sums its
 // columns of the whole; the sum over tp then only adds zeros.
-void LayerNorm::add_fixed_gradients(const Saved& saved, const Summation& sums) const {
-  Tensor dy = saved.dy, x = saved.x, mean = saved.mean, rstd = saved.rstd;
-  Span own{0, x.columns()};
-  if (tp_ != nullptr) {
-    const auto gathered = [this](const Tensor& shard) {
-      return gather_shards(shard, *tp_, "replicated");
-    };
-    const Shape column{mean.count(), 1};
-    dy = gathered(dy);
-    x = gathered(x);
-    mean = gathered(mean.reshape(column));
-    rstd = gathered(rstd.reshape(column));
-    own = span_of(x.columns(), tp_->rank(), tp_->size());
-  }
+void LayerNorm::add_fixed_gradients(const Saved& saved, const Context& context) const {
+  const OrderedRows rows(context);
+  const auto whole = [&](const Tensor& x) {
+    return rows.whole(tp_ == nullptr ? x : gather_shards(x, *tp_, "replicated"));
+  };
+  const Shape column{saved.mean.count(), 1};
+  const Tensor dy = whole(saved.dy), x = whole(saved.x);
+  const Tensor mean = whole(saved.mean.reshape(column)), rstd = whole(saved.rstd.reshape(column));
+  const Span own =
+      tp_ == nullptr ? rows.own(x.columns()) : rows.own(x.columns(), tp_->rank(), tp_->size());
+  if (own.count == 0) return;
   Tensor dweight = weight_.gradient.range(own.first, own.count), dbias;
   if (bias_.defined()) dbias = bias_.gradient.range(own.first, own.count);
   fixed_layer_norm_sums(dweight, dbias, dy.column_range(own.first, own.count),
-                        x.column_range(own.first, own.count), mean, rstd, sums.over_rows(x.rows()));
+                        x.column_range(own.first, own.count), mean, rstd, rows.order());
 }
 
 void LayerNorm::backward_weight(Saved& saved, const Context& context) const {
   Tensor dweight = weight_.gradient, dbias = bias_.gradient;
   if (context.sums.fixed) {
-    add_fixed_gradients(saved, context.sums);
+    add_fixed_gradients(saved, context);
   } else {
     layer_norm_backward_weight(dweight, dbias, saved.dy, saved.x, saved.mean, saved.rstd);
   }

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "core/nn/ordered_rows.hpp"
 #include "core/ops/elementwise.hpp"
 #include "core/ops/fixed_sums.hpp"
 #include "core/ops/gemm.hpp"
@@ -12,16 +13,24 @@ void add_weight_gradient(Tensor& dweight,
                          Tensor& dbias,
                          const Tensor& dy,
                          const Tensor& x,
-                         const Summation& sums) {
-  if (!sums.fixed) {
+                         const Context& context) {
+  if (!context.sums.fixed) {
     gemm(dweight, dy, Transpose::yes, x, Transpose::no, Accumulate::yes);
     if (dbias.defined()) add_column_sums(dbias, dy);
     return;
   }
-  const SumOrder order = sums.over_rows(dy.rows());
-  gemm_fixed(dweight, dy, Transpose::yes, x, Transpose::no, order,
-             order.num_chains() == 1 ? Accumulate::yes : Accumulate::no);
-  if (dbias.defined()) fixed_column_sums(dbias, dy, order);
+  const OrderedRows rows(context);
+  const Tensor all_dy = rows.whole(dy), all_x = rows.whole(x);
+  const Span own = rows.own(dweight.rows());
+  if (own.count == 0) return;
+  const Tensor own_dy = all_dy.column_range(own.first, own.count);
+  Tensor own_dweight = dweight.range(own.first, own.count);
+  const bool goes_on = rows.order().num_chains() == 1;
+  gemm_fixed(own_dweight, own_dy, Transpose::yes, all_x, Transpose::no, rows.order(),
+             goes_on ? Accumulate::yes : Accumulate::no);
+  if (!dbias.defined()) return;
+  Tensor own_dbias = dbias.range(own.first, own.count);
+  fixed_column_sums(own_dbias, own_dy, rows.order());
 }
 
 Linear::Linear(Parameter weight,
@@ -90,7 +99,7 @@ Tensor Linear::backward_input(const Tensor& dy, Saved& saved, const Context& con
 void Linear::backward_weight(Saved& saved, const Context& context) const {
   if (gathers(Split::output)) saved.x = gather_shards(saved.x, *tp_, what_);
   Tensor dweight = weight_.gradient, dbias = bias_.gradient;
-  add_weight_gradient(dweight, dbias, saved.dy, saved.x, context.sums);
+  add_weight_gradient(dweight, dbias, saved.dy, saved.x, context);
   saved = {};
 }
 

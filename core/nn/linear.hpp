@@ -57,6 +57,6 @@ void add_weight_gradient(Tensor& dweight,
                          Tensor& dbias,
                          const Tensor& dy,
                          const Tensor& x,
-                         const Summation& sums);
+                         const Context& context);
 
 }  // namespace lockstep

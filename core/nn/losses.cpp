@@ -94,11 +94,8 @@ Tensor VocabularyLoss::local_logits(const Tensor& x, const Summation& sums) cons
   return logits;
 }
 
-// Data shards that lie together in a microbatch are leaves of one tree, so their rows stay
-// together.
 index_t VocabularyLoss::chunk_rows(index_t rows, const Context& context) const {
-  return context.sums.fixed && context.sums.data_shards > 1 ? std::max<index_t>(rows, 1)
-                                                            : chunk_rows_;
+  return context.sums.keeps_rows_together() ? std::max<index_t>(rows, 1) : chunk_rows_;
 }
 
 void VocabularyLoss::forward(const Tensor& x,
@@ -108,7 +105,9 @@ void VocabularyLoss::forward(const Tensor& x,
   const index_t n = x.rows(), at_once = chunk_rows(n, context);
   saved = {};
   saved.x = x;
-  saved.chunks.resize(static_cast<std::size_t>((n + at_once - 1) / at_once));
+  // Rows that stay together are one chunk even when there are none here: others may have some.
+  const index_t least = context.sums.keeps_rows_together() ? 1 : 0;
+  saved.chunks.resize(static_cast<std::size_t>(std::max(least, (n + at_once - 1) / at_once)));
   if (context.training) saved.dx = Tensor::empty(x.shape(), x.dtype(), x.device());
   for (std::size_t chunk = 0; chunk < saved.chunks.size(); ++chunk) {
     const index_t first = static_cast<index_t>(chunk) * at_once;
@@ -143,7 +142,9 @@ void VocabularyLoss::backward_weight(Saved& saved, const Context& context) const
       dlogits = local_logits(x, context.sums);
       cross_entropy_.backward(dlogits, saved.chunks[chunk], context);
     }
-    add_weight_gradient(dweight, dbias, dlogits, x, context.sums);
+    Context part = context;
+    if (part.sums.picked.defined()) part.sums.picked = part.sums.picked.range(first, x.rows());
+    add_weight_gradient(dweight, dbias, dlogits, x, part);
   }
   saved = {};
 }

@@ -5,27 +5,26 @@
 //   part of a shard, and goes on with the chain of the one before, or holds data_shards whole ones.
 #pragma once
 
-#include <vector>
-
 #include "core/ops/sum_order.hpp"
+#include "core/tensor.hpp"
 
 namespace lockstep {
+
+class Group;
 
 struct Summation {
   bool fixed = false;
   index_t tensor_shards = 1;
   index_t data_shards = 1;
-  // Where the data shards of the rows at work begin and end, when they are not equally many rows
-  // each (rows picked out of samples).
-  std::vector<index_t> row_bounds;
+  Group* cp = nullptr;  // whom sequences are cut over; null: nobody
+  // The rows at work when they are picked out of the microbatch's: i32, ascending; undefined: all.
+  Tensor picked;
 
+  // Gradients sum over rows that no piece of them may be apart from.
+  bool keeps_rows_together() const;
   // Of features, `count` of which are on each of `ranks`; parts as in SumOrder::shards.
   SumOrder over_features(index_t count, int ranks, index_t parts = 1) const {
     return SumOrder::shards(count, fixed ? tensor_shards / ranks : 1, parts);
-  }
-  SumOrder over_rows(index_t rows) const {
-    if (!fixed) return SumOrder::chain(rows);
-    return row_bounds.empty() ? SumOrder::shards(rows, data_shards) : SumOrder::between(row_bounds);
   }
 };
 

@@ -14,7 +14,7 @@ make_corpora 60
 train() {
   ranks=$1 run=$2
   shift 2
-  must "$mpirun" -n "$ranks" "$lockstep" pretrain $(model_options "$model") --steps 3 --learning-rate 1e-3 \
+  must "$mpirun" -n "$ranks" "$lockstep" pretrain $(model_options "$model" | sed "s/--layers 2/--layers 4/") --steps 3 --learning-rate 1e-3 \
     --decay constant --clip-norm 1 --global-batch-size 16 --reproducible --output "$run" "$@"
 }
 
@@ -51,8 +51,14 @@ same pp2 2 --pp 2 --microbatch-size 2
 same pp2-zb-h1 2 --pp 2 --microbatch-size 1 --schedule zb-h1
 same dp2-tp2-zero 4 --tp 2 --zero 1 --microbatch-size 2
 same dp2-pp2 4 --pp 2 --microbatch-size 1 --schedule gpipe
+same pp2-interleaved 2 --pp 2 --microbatch-size 2 --schedule interleaved --virtual-stages 2
+same pp2-zb-v 2 --pp 2 --microbatch-size 4 --schedule zb-v
 same sequence-parallel 2 --tp 2 --sequence-parallel --microbatch-size 8 --recompute selective
 same sequence-parallel-4 4 --tp 4 --sequence-parallel --microbatch-size 1
+same cp2 2 --cp 2 --microbatch-size 8
+same dp2-cp2-zero 4 --cp 2 --microbatch-size 2 --zero 1
+same cp2-tp2 4 --cp 2 --tp 2 --sequence-parallel --microbatch-size 1 --recompute selective
+same cp2-pp2 4 --cp 2 --pp 2 --microbatch-size 4
 
 for set in scalar avx2 avx512; do
   export LOCKSTEP_CPU=$set
