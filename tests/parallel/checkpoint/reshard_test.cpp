@@ -105,6 +105,7 @@ TEST(Reshard, OneFullDiskFailsAllRanksAndLeavesTheOldCheckpoint) {
   EXPECT_TRUE(failure.names(".h5") && failure.names("File too large")) << failure.message;
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(checkpoints), {}), 1);
   verify_checkpoint(good.path);
+  environment().world().barrier();  // the next save makes names: all have counted
   EXPECT_EQ(state.save(checkpoints, 2).path, checkpoints + "/step-000000002");
 }
 
