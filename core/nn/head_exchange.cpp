@@ -7,8 +7,8 @@ namespace {
 
 constexpr char what[] = "attention";
 
-// Rows for heads and back. A matrix of `parts` equal parts side by side (q, k and v) has of each its
-// columns of a rank's heads in that rank's block.
+// Rows for heads and back. A matrix of `parts` equal parts side by side (q, k and v) has of each
+// its columns of a rank's heads in that rank's block.
 class Exchange {
  public:
   Exchange(const AttentionSpec& spec, SequenceCut cut, Group& cp)

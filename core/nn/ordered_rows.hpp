@@ -14,8 +14,8 @@ namespace lockstep {
 
 class OrderedRows {
  public:
-  // The rows at work are all of the microbatch on this rank, or those that context.sums.picked names.
-  // Collective over cp.
+  // The rows at work are all of the microbatch on this rank, or those that context.sums.picked
+  // names. Collective over cp.
   explicit OrderedRows(const Context& context);
 
   // (n, C) of this rank -> (N, C) of all, in order. Collective over cp; x itself without a cut.
@@ -28,9 +28,10 @@ class OrderedRows {
  private:
   void exchange_keys(std::vector<std::int64_t>& keys);
 
-  Group* cp_;                     // null without a cut
-  index_t longest_ = 0;           // rows of the cp rank that has most
-  std::vector<index_t> sources_;  // of each row, in order: its place among cp ranks of `longest_` rows each
+  Group* cp_;            // null without a cut
+  index_t longest_ = 0;  // rows of the cp rank that has most
+  std::vector<index_t>
+      sources_;  // of each row, in order: its place among cp ranks of `longest_` rows each
   SumOrder order_;
 };
 
