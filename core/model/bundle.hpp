@@ -21,6 +21,7 @@ struct TensorSpec {
   Shape shape;
   DType dtype = DType::f32;
   bool differentiable = true;
+  Device device{};  // where it is received
 };
 
 }  // namespace lockstep

@@ -92,6 +92,7 @@ void Stage::SavedDeleter::operator()(Saved* saved) const { delete saved; }
 struct Stage::Parts {
   index_t width = 0;
   DType dtype = DType::f32;
+  Device device;
   RowShard shard;
   std::optional<Front> front;
   std::vector<Layer> layers;
@@ -125,6 +126,7 @@ Stage::Stage(const ModelConfig& config, StageRange range, ParameterStore& store,
   config.validate_layout(tp.size(), 1);
   parts_->width = config.width;
   parts_->dtype = store.values().dtype();
+  parts_->device = store.values().device();
   if (setup.sequence_parallel) parts_->shard = {tp.rank(), tp.size()};
   require(config.head_size > 0, "the model's head size is not resolved");
   assert(range.first >= 0 && range.first < range.last && range.last <= config.layers + 2);
@@ -150,7 +152,7 @@ bool Stage::first() const { return parts_->front.has_value(); }
 bool Stage::last() const { return parts_->head.has_value(); }
 
 std::vector<TensorSpec> Stage::border(index_t B, index_t T) const {
-  return {{"x", {B * T / parts_->shard.size, parts_->width}, parts_->dtype, true}};
+  return {{"x", {B * T / parts_->shard.size, parts_->width}, parts_->dtype, true, parts_->device}};
 }
 
 Stage::SavedHandle Stage::make_saved() const {

@@ -48,7 +48,7 @@ Transfer start_receive(Group& pp,
   for (const TensorSpec& spec : border) {
     if (!crosses(spec, direction)) continue;
     Tensor& x = member(transfer.bundle, spec.name);
-    x = Tensor::empty(spec.shape, spec.dtype);
+    x = Tensor::empty(spec.shape, spec.dtype, spec.device);
     transfer.parts.push_back(pp.start_receive(x, from, tag, "stage"));
   }
   return transfer;

@@ -1,0 +1,54 @@
+// A warp per query of a head.
+#include "core/ops/cuda/attention_merge.hpp"
+#include "core/ops/cuda/kernel.cuh"
+
+namespace lockstep::cuda {
+namespace {
+
+constexpr int warps = 8;
+
+template <typename T>
+__global__ void __launch_bounds__(warps* warp_size) merge_kernel(RowsOf<T> y,
+                                                                 float* lse,
+                                                                 RowsOf<const T> y_part,
+                                                                 const float* lse_part,
+                                                                 index_t heads,
+                                                                 index_t T_q,
+                                                                 index_t HS,
+                                                                 const std::int32_t* lengths,
+                                                                 index_t first_key) {
+  const index_t sample = blockIdx.x / heads, head = blockIdx.x % heads;
+  const index_t i = static_cast<index_t>(blockIdx.y) * warps + threadIdx.x / warp_size;
+  if (i >= T_q || (lengths != nullptr && lengths[sample] <= first_key)) return;
+  const index_t at = static_cast<index_t>(blockIdx.x) * T_q + i;
+  // The greater of the two is taken out, so that no exponential overflows.
+  const float own = lse[at], part = lse_part[at], largest = part > own ? part : own;
+  const float mine = expf(own - largest), other = expf(part - largest), sum = mine + other;
+  T* to = y[sample * T_q + i] + head * HS;
+  const T* from = y_part[sample * T_q + i] + head * HS;
+  const index_t lane = threadIdx.x % warp_size;
+  for (index_t c = lane; c < HS; c += warp_size)
+    to[c] = static_cast<T>((to_float(to[c]) * mine + to_float(from[c]) * other) / sum);
+  __syncwarp();  // every lane has read lse
+  if (lane == 0) lse[at] = largest + logf(sum);
+}
+
+}  // namespace
+
+void attention_merge(Tensor& y,
+                     Tensor& lse,
+                     const Tensor& y_part,
+                     const Tensor& lse_part,
+                     const AttentionSpec& spec) {
+  dim3 blocks = blocks_for(spec.B * spec.heads, 1);
+  blocks.y = static_cast<unsigned>((spec.T_q + warps - 1) / warps);
+  with_type(y.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    launch(Runtime::of(y.device()).stream(), blocks, warps * warp_size, merge_kernel<T>,
+           rows_of<T>(y), lse.data<float>(), rows_of<T>(y_part), lse_part.data<float>(), spec.heads,
+           spec.T_q, spec.head_size,
+           spec.lengths.defined() ? spec.lengths.data<std::int32_t>() : nullptr, spec.first_key);
+  });
+}
+
+}  // namespace lockstep::cuda
