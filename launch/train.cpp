@@ -411,7 +411,11 @@ void Pretrain::start() {
   if (options_.trace) {
     const std::string name =
         build_string("rank ", environment_.rank(), " ", trainer_.topology().tag());
-    trace_ = std::make_unique<TraceWriter>(options_.output, environment_, name);
+    const index_t tokens = options_.microbatch_size * setup_.sequence_length / setup_.degrees.cp;
+    trace_ = std::make_unique<TraceWriter>(
+        options_.output, environment_, name, [this, tokens](const Action& action) {
+          return action_flops(trainer_.config(), trainer_.stages(), action, tokens);
+        });
   }
 }
 
