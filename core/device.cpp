@@ -48,7 +48,7 @@ void* allocate(Device device, std::size_t bytes) {
   const std::size_t size = rounded(bytes == 0 ? 1 : bytes);
   Pool& pool = cpu_pool();
   const std::lock_guard lock(pool.mutex);
-  pool.use.in_use += size;
+  pool.use.in_use += bytes;
   pool.use.peak = std::max(pool.use.peak, pool.use.in_use);
   if (auto found = pool.free.find(size); found != pool.free.end() && !found->second.empty()) {
     void* pointer = found->second.back();
@@ -58,7 +58,7 @@ void* allocate(Device device, std::size_t bytes) {
   const std::size_t aligned_to = size >= huge_page ? huge_page : alignment;
   void* pointer = nullptr;
   if (posix_memalign(&pointer, aligned_to, size) != 0) {
-    pool.use.in_use -= size;
+    pool.use.in_use -= bytes;
     fail("out of memory: ", bytes, " bytes on ", to_string(device), ", ", pool.use.in_use,
          " bytes in use; use a smaller --microbatch-size or more ranks");
   }
@@ -72,7 +72,7 @@ void release(Device, void* pointer, std::size_t bytes) {
   const std::size_t size = rounded(bytes == 0 ? 1 : bytes);
   Pool& pool = cpu_pool();
   const std::lock_guard lock(pool.mutex);
-  pool.use.in_use -= size;
+  pool.use.in_use -= bytes;
   pool.free[size].push_back(pointer);
 }
 

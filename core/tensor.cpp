@@ -3,6 +3,18 @@
 #include <utility>
 
 namespace lockstep {
+namespace {
+
+// Gives a buffer back to where it came from; known by its type, so that a buffer tells its size.
+struct Release {
+  void (*release)(Device device, void* pointer, std::size_t bytes);
+  Device device;
+  std::size_t bytes;
+
+  void operator()(std::byte* pointer) const { release(device, pointer, bytes); }
+};
+
+}  // namespace
 
 Tensor::Tensor(Shape shape, DType dtype, Device device, std::shared_ptr<std::byte> buffer)
     : buffer_(std::move(buffer)),
@@ -14,23 +26,25 @@ Tensor::Tensor(Shape shape, DType dtype, Device device, std::shared_ptr<std::byt
 Tensor Tensor::empty(Shape shape, DType dtype, Device device) {
   const std::size_t bytes = static_cast<std::size_t>(shape.count()) * size_of(dtype);
   return {shape, dtype, device,
-          std::shared_ptr<std::byte>(
-              static_cast<std::byte*>(allocate(device, bytes)),
-              [device, bytes](std::byte* pointer) { release(device, pointer, bytes); })};
+          std::shared_ptr<std::byte>(static_cast<std::byte*>(allocate(device, bytes)),
+                                     Release{release, device, bytes})};
 }
 
 Tensor Tensor::staging(Shape shape, DType dtype, Device peer) {
   const std::size_t bytes = static_cast<std::size_t>(shape.count()) * size_of(dtype);
   return {shape, dtype, Device{},
-          std::shared_ptr<std::byte>(
-              static_cast<std::byte*>(allocate_staging(peer, bytes)),
-              [peer, bytes](std::byte* pointer) { release_staging(peer, pointer, bytes); })};
+          std::shared_ptr<std::byte>(static_cast<std::byte*>(allocate_staging(peer, bytes)),
+                                     Release{release_staging, peer, bytes})};
 }
 
 Tensor Tensor::zeros(Shape shape, DType dtype, Device device) {
   Tensor tensor = empty(shape, dtype, device);
   tensor.fill_zero();
   return tensor;
+}
+
+std::size_t Tensor::buffer_bytes() const {
+  return defined() ? std::get_deleter<Release>(buffer_)->bytes : 0;
 }
 
 std::byte* Tensor::bytes_at_start() const {

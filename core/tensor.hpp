@@ -50,6 +50,9 @@ class Tensor {
   }
   void* raw() { return bytes_at_start(); }
   const void* raw() const { return bytes_at_start(); }
+  // The memory that views share: which it is, and all of its bytes.
+  const void* buffer() const { return buffer_.get(); }
+  std::size_t buffer_bytes() const;
 
   // Views share the memory and keep it alive.
   Tensor reshape(Shape shape) const;                        // contiguous only, same count

@@ -29,8 +29,9 @@ class Checkpointing {
   std::int64_t newest() const { return newest_; }  // saved, or being saved
 
   bool due(std::int64_t step) const;
-  bool due_by_clock() const;                         // as this rank's clock has it
-  bool working() const { return saver_.working(); }  // on this rank
+  bool due_by_clock() const;                              // as this rank's clock has it
+  bool working() const { return saver_.working(); }       // on this rank
+  bool snapshots() const { return saver_.background(); }  // keeps memory to save from
 
   // All collective.
   void save(const CheckpointMeta& meta, bool must_succeed);

@@ -99,6 +99,17 @@ std::vector<ParameterDifference> compare_gradients(const Environment& environmen
 
 }  // namespace
 
+double LayoutTolerance::loss(std::int64_t step) const {
+  if (step == 1) return first_step;
+  const double tens = static_cast<double>(step) / 10;
+  return later_steps * (grows && tens > 1 ? tens * tens : 1);
+}
+
+LayoutTolerance layout_tolerance(DType dtype) {
+  return dtype == DType::f64 ? LayoutTolerance{1e-9, 1e-9, 1e-9, false}
+                             : LayoutTolerance{1e-6, 1e-5, 1e-5, true};
+}
+
 double LayoutComparison::worst_loss() const {
   double worst = 0;
   for (const StepDifference& step : steps)

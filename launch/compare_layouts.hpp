@@ -10,6 +10,20 @@
 
 namespace lockstep {
 
+// The one place of bounds between layouts in the fast mode: relative differences that sums in
+// another order explain. In fp64 a greater one is a wrong sum; in fp32 rounding is fed back into
+// the weights and grows from step to step, about as the square of their number from the tenth on.
+struct LayoutTolerance {
+  double first_step = 0;   // of the loss in step 1
+  double later_steps = 0;  // up to step 10
+  double gradient = 0;     // of a parameter's gradient in step 1
+  bool grows = false;
+
+  double loss(std::int64_t step) const;
+  double norm(std::int64_t step) const { return 10 * loss(step); }  // it has no exact sum
+};
+LayoutTolerance layout_tolerance(DType dtype);
+
 // Which part of a step's global batch: contiguous samples, and of each the positions of a cut.
 struct BatchPart {
   int dp_rank = 0, dp_degree = 1;

@@ -54,6 +54,15 @@ std::string printed(const char* format, double number) {
   return buffer;
 }
 
+std::string to_json(const MemoryParts& parts) {
+  const auto whole = [](double bytes) { return static_cast<std::int64_t>(bytes); };
+  return build_string(
+      "{\"parameters\":", whole(parts.parameters), ",\"gradients\":", whole(parts.gradients),
+      ",\"optimizer\":", whole(parts.optimizer), ",\"snapshot\":", whole(parts.snapshot),
+      ",\"activations\":", whole(parts.activations), ",\"workspace\":", whole(parts.workspace),
+      ",\"total\":", whole(parts.total()), "}");
+}
+
 // `text` at the right of a column.
 std::string column(const std::string& text, std::size_t width) {
   return text.size() < width ? std::string(width - text.size(), ' ') + text : " " + text;
@@ -82,6 +91,7 @@ std::string to_json(const StartEvent& event) {
   object.add("model", event.model);
   object.add("precision", event.precision);
   object.add("steps", event.steps);
+  object.member("memory", to_json(event.memory));
   return object.text();
 }
 
@@ -148,6 +158,15 @@ std::string to_json(const PipelineEvent& event) {
   object.add("forward_seconds", event.forward_seconds);
   object.add("backward_seconds", event.backward_seconds);
   object.add("weight_seconds", event.weight_seconds);
+  return object.text();
+}
+
+std::string to_json(const MemoryEvent& event) {
+  Object object("memory");
+  object.add("step", event.step);
+  object.add("pp", event.pp);
+  object.member("predicted", to_json(event.memory.predicted));
+  object.member("peak", to_json(event.memory.measured));
   return object.text();
 }
 
@@ -245,7 +264,8 @@ void Report::start(const StartEvent& event) {
             << layout.ranks() << (layout.ranks() == 1 ? " rank" : " ranks") << " (dp " << layout.dp
             << ", pp " << layout.pp << ", cp " << layout.cp << ", tp " << layout.tp << ")";
   if (event.step > 0) std::cout << ", going on from step " << event.step;
-  std::cout << "\n" << step_header() << std::endl;
+  std::cout << "\nmemory of the fullest rank, predicted: " << memory_text(event.memory) << "\n"
+            << step_header() << std::endl;
   beat();
 }
 
@@ -275,6 +295,7 @@ void Report::checkpoint(const CheckpointEvent& event) {
 
 void Report::traffic(const TrafficEvent& event) { append(to_json(event)); }
 void Report::pipeline(const PipelineEvent& event) { append(to_json(event)); }
+void Report::memory(const MemoryEvent& event) { append(to_json(event)); }
 
 void Report::nonfinite(const NonFiniteEvent& event) {
   append(to_json(event));

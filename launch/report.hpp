@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "launch/memory.hpp"
 #include "parallel/topology.hpp"
 
 namespace lockstep {
@@ -21,6 +22,7 @@ struct StartEvent {
   double peak_gflops = 0;  // of all ranks
   std::string model, precision;
   std::int64_t steps = 0;  // of the whole run: for the time left
+  MemoryParts memory;      // predicted, of the fullest rank
 };
 
 // Named numbers beside the loss: {"mlm_loss", x}, {"nsp_accuracy", x}.
@@ -85,6 +87,13 @@ struct PipelineEvent {
   double forward_seconds = 0, backward_seconds = 0, weight_seconds = 0;  // an action's, mean
 };
 
+// Bytes of a rank of pp rank `pp`, the most of any of them.
+struct MemoryEvent {
+  std::int64_t step = 0;
+  std::int64_t pp = 0;
+  StageMemory memory;
+};
+
 // The lines of metrics.jsonl, without line end. Floats in the shortest form that reads back
 // exactly; one that is not finite is null.
 std::string to_json(const StartEvent& event);
@@ -94,6 +103,7 @@ std::string to_json(const CheckpointEvent& event);
 std::string to_json(const EndEvent& event);
 std::string to_json(const TrafficEvent& event);
 std::string to_json(const PipelineEvent& event);
+std::string to_json(const MemoryEvent& event);
 std::string to_json(const NonFiniteEvent& event);
 std::string to_json(const StragglerEvent& event);
 
@@ -118,6 +128,7 @@ class Report {
   void checkpoint(const CheckpointEvent& event);
   void traffic(const TrafficEvent& event);
   void pipeline(const PipelineEvent& event);
+  void memory(const MemoryEvent& event);
   void nonfinite(const NonFiniteEvent& event);
   void straggler(const StragglerEvent& event);  // to the terminal only when it matters
   void end(const EndEvent& event);

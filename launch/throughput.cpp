@@ -70,6 +70,22 @@ double flops_per_token(const ModelConfig& model, index_t parameters, index_t seq
                                                      static_cast<double>(model.width);
 }
 
+double action_flops(const TrainerConfig& config,
+                    const StageMap& stages,
+                    const Action& action,
+                    index_t tokens) {
+  const StageRange range = stages.ranges[static_cast<std::size_t>(action.stage)];
+  const std::vector<LayerSpec> layers = plan_layers(config.model, config.sequence_length);
+  double multiply_adds = 0;  // per token
+  for (index_t i = range.first; i < range.last; ++i) {
+    const LayerSpec& layer = layers[static_cast<std::size_t>(i)];
+    if (layer.kind != LayerSpec::Kind::front) multiply_adds += layer.cost;
+  }
+  // A product has two gradients, of its input (B) and of its weight (W).
+  const bool both = action.kind == Action::Kind::backward && !config.schedule.splits_backward;
+  return 2 * multiply_adds * static_cast<double>(tokens) / config.degrees.tp * (both ? 2 : 1);
+}
+
 double measure_peak_gflops(const Environment& environment,
                            Device device,
                            DType dtype,

@@ -1,8 +1,7 @@
 // Threads, and what a step is measured against.
 #pragma once
 
-#include "core/model/config.hpp"
-#include "parallel/mpi/environment.hpp"
+#include "launch/trainer.hpp"
 
 namespace lockstep {
 
@@ -13,6 +12,13 @@ int set_threads(const Environment& environment, int threads);
 // Floating-point operations of forward and backward per token: 6 N + 12 L T C, N parameters (Kaplan
 // et al. 2020, with the attention products counted in full, as the field reports it).
 double flops_per_token(const ModelConfig& model, index_t parameters, index_t sequence_length);
+
+// Of one pass of a microbatch of `tokens` (of this rank's part of the sequences) through a virtual
+// stage, on one tp rank: products of matrices only. What is recomputed is not counted again.
+double action_flops(const TrainerConfig& config,
+                    const StageMap& stages,
+                    const Action& action,
+                    index_t tokens);
 
 // All ranks together in GFLOP/s. Of a CPU: fused multiply-adds in registers, measured in a few
 // milliseconds; of a GPU: the maker's figure, shared by the ranks that share it. Collective.

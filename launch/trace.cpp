@@ -91,12 +91,34 @@ std::vector<Json> read_all(const std::string& run_directory) {
   return all;
 }
 
+template <typename T>
+std::vector<T> of_step(const std::vector<std::pair<std::int64_t, T>>& all, std::int64_t step) {
+  std::vector<T> some;
+  for (const auto& [number, thing] : all) {
+    if (number == step) some.push_back(thing);
+  }
+  return some;
+}
+
+// First begin and last end.
+std::pair<double, double> extent(const std::vector<Bar>& bars) {
+  std::pair<double, double> extent{bars.front().begin, bars.front().end};
+  for (const Bar& bar : bars) {
+    extent.first = std::min(extent.first, bar.begin);
+    extent.second = std::max(extent.second, bar.end);
+  }
+  return extent;
+}
+
 }  // namespace
 
 TraceWriter::TraceWriter(const std::string& run_directory,
                          const Environment& environment,
-                         std::string name)
-    : rank_(environment.rank()), path_(rank_file(run_directory, environment.rank())) {
+                         std::string name,
+                         ActionFlops flops)
+    : rank_(environment.rank()),
+      path_(rank_file(run_directory, environment.rank())),
+      flops_(std::move(flops)) {
   environment.agree([&] {
     if (rank_ != 0) return;
     std::error_code error;  // files of an earlier run may be of more ranks
@@ -148,10 +170,13 @@ void TraceWriter::step(std::int64_t step,
   };
   for (const TimedAction& timed : actions) {
     const Action& a = timed.action;
+    const double gflop = flops_(a) * 1e-9, seconds = timed.end - timed.begin;
     event(to_string(a, true), "pipeline", 0, timed.begin, timed.end,
           {{"kind", name_of(a.kind)},
            {"stage", a.stage},
            {"microbatch", a.microbatch},
+           {"gflop", gflop},
+           {"gflop_per_second", seconds > 0 ? gflop / seconds : 0},
            {"waited_us", microseconds(timed.begin - timed.asked)}});
   }
   std::vector<CommunicationEvent> sorted = communications;
@@ -185,25 +210,35 @@ std::string merge_traces(const std::string& run_directory) {
 
 std::string draw_trace(const std::string& run_directory, std::int64_t step) {
   std::vector<std::pair<std::int64_t, Bar>> found;
+  std::vector<std::pair<std::int64_t, Wait>> waited;
   std::int64_t last = 0;
   for (const Json& event : read_all(run_directory)) {
-    if (event.value("cat", "") != "pipeline") continue;
-    Bar bar;
-    bar.rank = event.at("pid").get<int>();
-    bar.action = parse_action(event.at("name").get<std::string>(), 0);
-    bar.begin = event.at("ts").get<double>();
-    bar.end = bar.begin + event.at("dur").get<double>();
-    const auto of_step = event.at("args").at("step").get<std::int64_t>();
-    last = std::max(last, of_step);
-    found.emplace_back(of_step, bar);
+    const std::string kind = event.value("cat", "");
+    if (kind != "pipeline" && kind != "communication") continue;
+    const int rank = event.at("pid").get<int>();
+    const double begin = event.at("ts").get<double>(), end = begin + event.at("dur").get<double>();
+    const Json& arguments = event.at("args");
+    const auto number = arguments.at("step").get<std::int64_t>();
+    if (kind == "communication") {
+      waited.emplace_back(number, Wait{rank, end - arguments.at("waited_us").get<double>(), end});
+      continue;
+    }
+    const Action action = parse_action(event.at("name").get<std::string>(), 0);
+    found.emplace_back(number, Bar{rank, action, begin, end});
+    last = std::max(last, number);
   }
   const std::int64_t wanted = step == 0 ? last : step;
-  std::vector<Bar> bars;
-  for (const auto& [of_step, bar] : found) {
-    if (of_step == wanted) bars.push_back(bar);
-  }
+  const std::vector<Bar> bars = of_step(found, wanted);
   require(!bars.empty(), run_directory, "/trace holds no step ", wanted);
-  return draw_svg(bars, build_string("step ", wanted, " as it ran"));
+  const auto [first, end] = extent(bars);
+  std::vector<Wait> waits = of_step(waited, wanted);
+  const auto outside = [first = first, end = end](const Wait& wait) {
+    return wait.begin < first || wait.end > end;  // of gradient sums, after the passes
+  };
+  waits.erase(std::remove_if(waits.begin(), waits.end(), outside), waits.end());
+  char milliseconds[32];
+  std::snprintf(milliseconds, sizeof milliseconds, "%.1f", (end - first) / 1e3);
+  return draw_svg(bars, build_string("step ", wanted, " as it ran, ", milliseconds, " ms"), waits);
 }
 
 }  // namespace lockstep

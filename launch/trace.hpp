@@ -3,6 +3,7 @@
 #pragma once
 
 #include <fstream>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -11,11 +12,17 @@
 
 namespace lockstep {
 
+// Floating-point operations of an action of this rank; 0: not known.
+using ActionFlops = std::function<double(const Action&)>;
+
 class TraceWriter {
  public:
   // Collective: the ranks measure how far their clocks are from rank 0's. name: of this rank, as
   // shown ("rank 3 dp0 pp1 tp1"). Throws Error (failed) naming the file.
-  TraceWriter(const std::string& run_directory, const Environment& environment, std::string name);
+  TraceWriter(const std::string& run_directory,
+              const Environment& environment,
+              std::string name,
+              ActionFlops flops);
   ~TraceWriter();
   TraceWriter(const TraceWriter&) = delete;
   TraceWriter& operator=(const TraceWriter&) = delete;
@@ -30,6 +37,7 @@ class TraceWriter {
 
   int rank_;
   std::string path_;
+  ActionFlops flops_;
   std::ofstream file_;
   bool empty_ = true;
   std::vector<double> lane_ends_;  // communications that overlap go on lanes of their own

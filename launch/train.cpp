@@ -73,6 +73,8 @@ class Pretrain {
   void validate(std::int64_t step);
   void report_traffic();
   void report_pipeline();
+  MemoryFacts memory_facts() const;
+  void report_memory();
   int finish(const std::string& reason, ExitCode code);
   CheckpointMeta meta() const;
   StartEvent start_event() const;
@@ -191,6 +193,10 @@ StartEvent Pretrain::start_event() const {
   event.model = options_.model.model;
   event.precision = name_of(options_.numerics.dtype);
   event.steps = options_.steps;
+  for (int pp_rank = 0; pp_rank < setup_.degrees.pp; ++pp_rank) {
+    const MemoryParts stage = predict_memory(trainer_.config(), memory_facts(), pp_rank, 0);
+    if (stage.total() > event.memory.total()) event.memory = stage;
+  }
   return event;
 }
 
@@ -340,12 +346,31 @@ void Pretrain::report_pipeline() {
       {step_, bubble.measured, bubble.simulated, bubble.forward, bubble.backward, bubble.weight});
 }
 
+MemoryFacts Pretrain::memory_facts() const {
+  const bool causal = setup_.model.objective == Objective::causal;
+  return {options_.microbatch_size, causal ? 1.0 : options_.mask_probability,
+          checkpointing_->snapshots() && setup_.device.kind == Device::Kind::cpu};
+}
+
+// Predicted and measured, of every stage.
+void Pretrain::report_memory() {
+  const Topology& topology = trainer_.topology();
+  const MemoryParts predicted =
+      predict_memory(trainer_.config(), memory_facts(), topology.pp_rank(), topology.tp_rank());
+  const std::vector<StageMemory> stages =
+      memory_by_stage(trainer_, predicted, measure_memory(trainer_, memory_facts()));
+  if (!report_) return;
+  for (std::size_t pp = 0; pp < stages.size(); ++pp)
+    report_->memory({step_, static_cast<std::int64_t>(pp), stages[pp]});
+}
+
 int Pretrain::finish(const std::string& reason, ExitCode code) {
   environment_.activity().enter("end", step_, true);
   checkpointing_->settle(checkpointing_->newest() == step_);
   if (checkpointing_->newest() != step_) checkpointing_->save(meta(), true);
   report_traffic();
   report_pipeline();
+  report_memory();
   const std::string hash = options_.hash_weights ? trainer_.weights_hash() : "";
   environment_.agree([&] {
     if (!report_) return;
@@ -386,7 +411,11 @@ void Pretrain::start() {
   if (options_.trace) {
     const std::string name =
         build_string("rank ", environment_.rank(), " ", trainer_.topology().tag());
-    trace_ = std::make_unique<TraceWriter>(options_.output, environment_, name);
+    const index_t tokens = options_.microbatch_size * setup_.sequence_length / setup_.degrees.cp;
+    trace_ = std::make_unique<TraceWriter>(
+        options_.output, environment_, name, [this, tokens](const Action& action) {
+          return action_flops(trainer_.config(), trainer_.stages(), action, tokens);
+        });
   }
 }
 

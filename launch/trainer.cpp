@@ -215,6 +215,12 @@ void Trainer::sum_over_world(std::vector<LossTerm>& terms) const {
   }
 }
 
+std::size_t Trainer::gradient_bytes() const {
+  std::size_t bytes = store_.gradients_by_use().bytes();
+  for (const ShardTree& tree : shard_trees_) bytes += tree.bytes_aside();
+  return bytes;
+}
+
 OptimizerState Trainer::optimizer_state() const {
   return {gradients_.own_span(), optimizer_.m(), optimizer_.v()};
 }

@@ -77,10 +77,12 @@ class Trainer {
   const ParameterTable& table() const { return table_; }
   const StageMap& stages() const { return stages_; }
   ParameterStore& store() { return store_; }
+  const ParameterStore& store() const { return store_; }
   // Of the flat buffers: where this rank has the summed gradients.
   Span own_span() const { return gradients_.own_span(); }
   const PipelineRunner& pipeline() const { return *runner_; }  // of the last step
-  const Stage& stage() const { return held_.front(); }         // of a model in one stage
+  std::size_t gradient_bytes() const;  // the flat buffer, and what reproducible mode lays aside
+  const Stage& stage() const { return held_.front(); }  // of a model in one stage
   OptimizerState optimizer_state() const;
 
   void initialize();  // weights from the seed, moments 0

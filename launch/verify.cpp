@@ -17,15 +17,6 @@
 namespace lockstep {
 namespace {
 
-// Relative differences that sums in another order explain: of a loss or norm in step 1 and later,
-// and of a parameter's gradient in step 1. In fp64 a greater one is a wrong sum.
-struct Bounds {
-  double first, later, gradient;
-};
-Bounds bounds_of(DType dtype) {
-  return dtype == DType::f64 ? Bounds{1e-9, 1e-9, 1e-9} : Bounds{1e-6, 1e-5, 1e-5};
-}
-
 double relative(double a, double b) { return std::abs(a - b) / std::max(std::abs(b), 1e-300); }
 
 // One loader for each part asked for: a rank asks for its own, and rank 0 for the whole too.
@@ -46,19 +37,20 @@ MakeBatch loader_batches(const RunSetup& setup) {
   };
 }
 
-bool within(const LayoutComparison& comparison, const Bounds& bounds) {
+bool within(const LayoutComparison& comparison, const LayoutTolerance& bounds) {
   for (std::size_t i = 0; i < comparison.steps.size(); ++i) {
     const StepDifference& step = comparison.steps[i];
-    const double bound = i == 0 ? bounds.first : bounds.later;
+    const auto number = static_cast<std::int64_t>(i + 1);
     // A difference that is no number is outside too.
-    if (!(relative(step.loss, step.one_rank_loss) <= bound)) return false;
-    if (!(relative(step.gradient_norm, step.one_rank_gradient_norm) <= bound)) return false;
+    if (!(relative(step.loss, step.one_rank_loss) <= bounds.loss(number))) return false;
+    if (!(relative(step.gradient_norm, step.one_rank_gradient_norm) <= bounds.norm(number)))
+      return false;
   }
   return std::all_of(comparison.gradients.begin(), comparison.gradients.end(),
                      [&](const ParameterDifference& p) { return p.relative <= bounds.gradient; });
 }
 
-void print_text(const LayoutComparison& comparison, const Bounds& bounds, bool good) {
+void print_text(const LayoutComparison& comparison, const LayoutTolerance& bounds, bool good) {
   std::printf("%6s %18s %18s %10s %10s\n", "step", "loss", "on one rank", "relative", "norm");
   for (std::size_t i = 0; i < comparison.steps.size(); ++i) {
     const StepDifference& step = comparison.steps[i];
@@ -72,20 +64,20 @@ void print_text(const LayoutComparison& comparison, const Bounds& bounds, bool g
                 parameter.relative <= bounds.gradient ? " " : "!", parameter.name.c_str());
   }
   std::printf(
-      "\n%s: worst loss %.1e, worst norm %.1e (tolerance %.0e, then %.0e), worst gradient "
-      "%.1e (tolerance %.0e)\n",
-      good ? "the layouts agree" : "the layouts DIFFER", comparison.worst_loss(),
-      comparison.worst_norm(), bounds.first, bounds.later, comparison.worst_gradient(),
-      bounds.gradient);
+      "\n%s: worst loss %.1e (tolerance %.0e, then %.0e), worst norm %.1e (ten times that), worst "
+      "gradient %.1e (tolerance %.0e)\n",
+      good ? "the layouts agree" : "the layouts DIFFER", comparison.worst_loss(), bounds.first_step,
+      bounds.later_steps, comparison.worst_norm(), comparison.worst_gradient(), bounds.gradient);
 }
 
 nlohmann::ordered_json to_json(const LayoutComparison& comparison,
-                               const Bounds& bounds,
+                               const LayoutTolerance& bounds,
                                bool good) {
   nlohmann::ordered_json json;
   json["agree"] = good;
-  json["tolerance"] = {
-      {"first_step", bounds.first}, {"later_steps", bounds.later}, {"gradient", bounds.gradient}};
+  json["tolerance"] = {{"first_step", bounds.first_step},
+                       {"later_steps", bounds.later_steps},
+                       {"gradient", bounds.gradient}};
   for (const StepDifference& step : comparison.steps) {
     json["steps"].push_back({{"loss", step.loss},
                              {"one_rank_loss", step.one_rank_loss},
@@ -113,7 +105,7 @@ int run_verify(const Environment& environment, const VerifyOptions& options) {
   const LayoutComparison comparison =
       compare_with_one_rank(environment, trainer_config(run, setup), loader_batches(setup),
                             options.steps, [&](std::int64_t step) { return rate.at(step); });
-  const Bounds bounds = bounds_of(run.numerics.dtype);
+  const LayoutTolerance bounds = layout_tolerance(run.numerics.dtype);
   const bool good = within(comparison, bounds);
   if (environment.rank() == 0 && options.json) {
     std::cout << to_json(comparison, bounds, good).dump() << '\n';

@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "core/footprint.hpp"
 #include "core/group.hpp"
 #include "core/model/batch.hpp"
 #include "core/model/config.hpp"
@@ -19,6 +20,8 @@ class Front {
   struct Saved {
     Embedding::Saved embedding;
     LayerNorm::Saved norm;
+
+    void add_to(Footprint& footprint) const { footprint.add(embedding, norm); }
   };
 
   Front(const ModelConfig& config, const ParameterStore& store, Group& tp, Rows rows);

@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "core/footprint.hpp"
 #include "core/model/lm_head.hpp"
 #include "core/model/nsp_head.hpp"
 
@@ -16,6 +17,8 @@ class Head {
     LayerNorm::Saved norm;
     LmHead::Saved lm;
     NspHead::Saved nsp;
+
+    void add_to(Footprint& footprint) const { footprint.add(norm, lm, nsp); }
   };
 
   Head(const ModelConfig& config, const ParameterStore& store, Group& tp, Rows rows);

@@ -8,6 +8,7 @@
 
 #include <optional>
 
+#include "core/footprint.hpp"
 #include "core/group.hpp"
 #include "core/model/batch.hpp"
 #include "core/model/config.hpp"
@@ -25,6 +26,8 @@ class MlmTransform {
     Linear::Saved dense;
     LayerNorm::Saved norm;
     Tensor hidden;  // before the activation
+
+    void add_to(Footprint& footprint) const { footprint.add(dense, norm, hidden); }
   };
 
   MlmTransform(Linear dense, Activation activation, LayerNorm norm);
@@ -46,6 +49,9 @@ class LmHead {
     Tensor rows;
     MlmTransform::Saved transform;
     VocabularyLoss::Saved loss;
+
+    // rows are the batch's.
+    void add_to(Footprint& footprint) const { footprint.add(transform, loss); }
   };
 
   LmHead(const ModelConfig& config, const ParameterStore& store, Group& tp, Rows rows);

@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "core/footprint.hpp"
 #include "core/group.hpp"
 #include "core/model/batch.hpp"
 #include "core/model/parameter_table.hpp"
@@ -19,6 +20,10 @@ class NspHead {
     Tensor rows, pooled, logits;  // logits become their own gradient in backward_input
     Linear::Saved pooler, classifier;
     CrossEntropy::Saved loss;
+
+    void add_to(Footprint& footprint) const {
+      footprint.add(rows, pooled, logits, pooler, classifier, loss);
+    }
   };
 
   explicit NspHead(const ParameterStore& store);

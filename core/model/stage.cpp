@@ -89,6 +89,14 @@ struct Stage::Saved {
 
 void Stage::SavedDeleter::operator()(Saved* saved) const { delete saved; }
 
+std::size_t Stage::bytes_of(const Saved& saved) {
+  Footprint footprint;
+  footprint.add(saved.front, saved.head);
+  for (const Layer::Saved& layer : saved.layers)
+    std::visit([&](const auto& kept) { footprint.add(kept); }, layer);
+  return footprint.bytes();
+}
+
 struct Stage::Parts {
   index_t width = 0;
   DType dtype = DType::f32;

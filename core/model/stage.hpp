@@ -46,6 +46,8 @@ class Stage {
   std::vector<TensorSpec> border(index_t B, index_t T) const;
 
   SavedHandle make_saved() const;
+  // All that it keeps, in bytes; what is the batch's left out (core/model/activation_plan.hpp).
+  static std::size_t bytes_of(const Saved& saved);
   // context.batch must be batch.view(). In evaluation (context.training false) only the loss terms
   // come out.
   Bundle forward(const Batch& batch,

@@ -6,6 +6,7 @@
 // order of sums by exchanging rows for heads (core/nn/head_exchange.hpp).
 #pragma once
 
+#include "core/footprint.hpp"
 #include "core/group.hpp"
 #include "core/nn/linear.hpp"
 #include "core/ops/attention.hpp"
@@ -25,6 +26,10 @@ class Attention {
   struct Saved {
     Linear::Saved qkv_linear, output_linear;
     Tensor qkv, attended, lse;
+
+    void add_to(Footprint& footprint) const {
+      footprint.add(qkv_linear, output_linear, qkv, attended, lse);
+    }
   };
 
   // Keep what the core (everything between the two products) computed, or compute it again in the

@@ -5,6 +5,7 @@
 // Dropout masks are functions of site, sample, position and feature: nothing of them is saved.
 #pragma once
 
+#include "core/footprint.hpp"
 #include "core/nn/attention.hpp"
 #include "core/nn/layer_norm.hpp"
 #include "core/nn/mlp.hpp"
@@ -17,6 +18,10 @@ class Block {
     LayerNorm::Saved attention_norm, ffn_norm;
     Attention::Saved attention;
     Mlp::Saved mlp;
+
+    void add_to(Footprint& footprint) const {
+      footprint.add(attention_norm, ffn_norm, attention, mlp);
+    }
   };
 
   Block(LayerNorm attention_norm,

@@ -7,6 +7,7 @@
 // model, no Module.
 #pragma once
 
+#include "core/footprint.hpp"
 #include "core/group.hpp"
 #include "core/nn/context.hpp"
 #include "core/nn/sequence_parallel.hpp"
@@ -21,6 +22,9 @@ class Embedding {
  public:
   struct Saved {
     Tensor ids, positions, segments, dx;
+
+    // ids and segments are the batch's.
+    void add_to(Footprint& footprint) const { footprint.add(positions, dx); }
   };
   struct Tables {
     Parameter token;  // (V_local, C), rows [first_token, first_token + V_local) of all

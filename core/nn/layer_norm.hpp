@@ -2,6 +2,7 @@
 // rank, as are its gradients; or a shard of rows cut over tp, and the gradients are its part.
 #pragma once
 
+#include "core/footprint.hpp"
 #include "core/nn/module.hpp"
 #include "core/parameter.hpp"
 
@@ -16,6 +17,8 @@ class LayerNorm {
  public:
   struct Saved {
     Tensor x, mean, rstd, dy;
+
+    void add_to(Footprint& footprint) const { footprint.add(x, mean, rstd, dy); }
   };
 
   // bias may be undefined. tp: whom rows are cut over, must outlive the module; null: rows are

@@ -8,6 +8,7 @@
 // Split::input sums y to shards and gathers dy, so the bias's gradient is whole on every rank.
 #pragma once
 
+#include "core/footprint.hpp"
 #include "core/group.hpp"
 #include "core/nn/module.hpp"
 #include "core/nn/sequence_parallel.hpp"
@@ -21,6 +22,8 @@ class Linear {
  public:
   struct Saved {
     Tensor x, dy;
+
+    void add_to(Footprint& footprint) const { footprint.add(x, dy); }
   };
 
   // weight and bias of this rank; bias may be undefined. tp must outlive the module; what names the

@@ -8,6 +8,7 @@
 
 #include <vector>
 
+#include "core/footprint.hpp"
 #include "core/group.hpp"
 #include "core/nn/context.hpp"
 #include "core/ops/cross_entropy.hpp"
@@ -19,6 +20,9 @@ class CrossEntropy {
  public:
   struct Saved {
     Tensor targets, largest, statistics;  // (n) i32, (n) f64, (2, n) f64; of all columns
+
+    // targets are the batch's.
+    void add_to(Footprint& footprint) const { footprint.add(largest, statistics); }
   };
 
   // group: the ranks the columns are cut over; must outlive this. term: index into context.terms.
@@ -52,6 +56,8 @@ class VocabularyLoss {
     Tensor x, dx;    // (n, C); dx from forward to backward_input only
     Tensor dlogits;  // (n, V_local) when there is one chunk
     std::vector<CrossEntropy::Saved> chunks;
+
+    void add_to(Footprint& footprint) const { footprint.add(x, dx, dlogits, chunks); }
   };
   static constexpr index_t default_chunk_rows = 4096;
 

@@ -2,6 +2,7 @@
 // input cuts F by columns, output by rows: the activation in between needs no communication.
 #pragma once
 
+#include "core/footprint.hpp"
 #include "core/nn/linear.hpp"
 #include "core/ops/activation.hpp"
 
@@ -12,6 +13,8 @@ class Mlp {
   struct Saved {
     Linear::Saved input, output;
     Tensor hidden;  // before the activation
+
+    void add_to(Footprint& footprint) const { footprint.add(input, output, hidden); }
   };
 
   Mlp(Linear input, Activation activation, Linear output);

@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "core/footprint.hpp"
 #include "core/nn/module.hpp"
 
 namespace lockstep {
@@ -15,6 +16,8 @@ class Recomputed {
   struct Saved {
     Tensor x;
     typename M::Saved inner;  // filled from backward_input to backward_weight only
+
+    void add_to(Footprint& footprint) const { footprint.add(x, inner); }
   };
 
   explicit Recomputed(M module) : module_(std::move(module)) {}

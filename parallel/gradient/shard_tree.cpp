@@ -34,4 +34,12 @@ void ShardTree::microbatch_done(int m) {
   }
 }
 
+std::size_t ShardTree::bytes_aside() const {
+  std::size_t bytes = 0;
+  for (const Buffer& buffer : buffers_) {
+    for (const Tensor& level : buffer.aside) bytes += level.bytes();
+  }
+  return bytes;
+}
+
 }  // namespace lockstep

@@ -19,6 +19,7 @@ class ShardTree {
   // After the weight gradients of microbatch m; called for 0, 1, 2, ... in order. After the last
   // one the gradients hold the root.
   void microbatch_done(int m);
+  std::size_t bytes_aside() const;
 
  private:
   // One of `gradients`, and what is laid aside of it by level.

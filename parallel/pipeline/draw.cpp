@@ -11,6 +11,7 @@ namespace {
 
 constexpr double width = 1000, row_height = 28, bar_height = 24, left = 60, top = 34;
 constexpr double narrowest_label = 14;  // pixels a two-digit number needs
+constexpr double wait_height = 5, narrowest_wait = 0.5;
 
 double duration(const Schedule& schedule, ActionTimes times, Action::Kind kind) {
   double whole = schedule.splits_backward ? times.backward : times.backward + times.weight;
@@ -61,7 +62,9 @@ std::vector<Bar> bars_of(const Schedule& schedule, ActionTimes times) {
   return bars;
 }
 
-std::string draw_svg(const std::vector<Bar>& bars, const std::string& title) {
+std::string draw_svg(const std::vector<Bar>& bars,
+                     const std::string& title,
+                     const std::vector<Wait>& waits) {
   double first = 0, last = 0;
   int ranks = 0;
   std::map<int, std::set<int>> stages;  // of each rank
@@ -93,6 +96,12 @@ std::string draw_svg(const std::vector<Bar>& bars, const std::string& title) {
         << to_string(bar.action, held.size() > 1) << "</title></rect>\n";
     if (w >= narrowest_label)
       text_at(out, x + w / 2, y + 16, "middle", std::to_string(bar.action.microbatch));
+  }
+  for (const Wait& wait : waits) {
+    const double x = left + (wait.begin - first) * scale, w = (wait.end - wait.begin) * scale;
+    if (w < narrowest_wait) continue;
+    out << "<rect x=\"" << x << "\" y=\"" << top + wait.rank * row_height + bar_height - wait_height
+        << "\" width=\"" << w << "\" height=\"" << wait_height << "\" fill=\"hsl(0,75%,50%)\"/>\n";
   }
   out << "</svg>\n";
   return out.str();

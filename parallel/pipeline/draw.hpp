@@ -15,9 +15,17 @@ struct Bar {
   double begin = 0, end = 0;  // in any unit, from any zero
 };
 
+// When a rank stood and waited for communication inside its actions.
+struct Wait {
+  int rank = 0;
+  double begin = 0, end = 0;
+};
+
 std::vector<Bar> bars_of(const Schedule& schedule, ActionTimes times = {});
 // SVG, with a line end. Forwards blue, backwards green, weight gradients orange; later virtual
-// stages of a rank darker. Bars wide enough carry their microbatch.
-std::string draw_svg(const std::vector<Bar>& bars, const std::string& title);
+// stages of a rank darker. Bars wide enough carry their microbatch; waits are red along their feet.
+std::string draw_svg(const std::vector<Bar>& bars,
+                     const std::string& title,
+                     const std::vector<Wait>& waits = {});
 
 }  // namespace lockstep

@@ -101,6 +101,7 @@ class Pass {
       act(a);
       timed.end = now();
       timeline_.push_back(timed);
+      account(flight(a.stage, a.microbatch));
     }
     for (std::vector<Sent>& sent : sent_) {
       for (Sent& s : sent) s.transfer.wait();
@@ -108,12 +109,14 @@ class Pass {
   }
 
   std::vector<TimedAction> take_timeline() { return std::move(timeline_); }
+  std::size_t peak_saved_bytes() const { return peak_; }
 
  private:
   // What a microbatch holds of a stage between its first and its last action.
   struct Flight {
     Transfer input, gradient;
     Stage::SavedHandle saved;
+    std::size_t saved_bytes = 0;  // as last accounted
   };
   struct Sent {
     std::size_t consumed_at;  // position of the action in the receiver's list that takes it
@@ -156,6 +159,13 @@ class Pass {
       flight(v, m).gradient = start_receive(setting_.pp, border(v, m), setting_.peer(v + 1),
                                             setting_.tag(v, m, Direction::back), Direction::back);
     }
+  }
+
+  void account(Flight& f) {
+    held_ -= f.saved_bytes;
+    f.saved_bytes = f.saved ? Stage::bytes_of(*f.saved) : 0;
+    held_ += f.saved_bytes;
+    peak_ = std::max(peak_, held_);
   }
 
   void wait_for_input(const Action& a) {
@@ -244,6 +254,7 @@ class Pass {
   std::vector<Action> actions_;
   std::vector<Flight> flights_;  // by microbatch, then stage
   std::vector<TimedAction> timeline_;
+  std::size_t held_ = 0, peak_ = 0;  // bytes saved, between actions
   // First action whose receive is not posted, of forwards and of backwards.
   std::array<std::size_t, 2> next_post_{};
   std::vector<std::vector<Sent>> sent_;  // by receiving rank
@@ -396,6 +407,7 @@ struct PipelineRunner::Parts {
   const Places places;
   const Setting setting;
   std::vector<TimedAction> timeline;
+  std::size_t peak_saved_bytes = 0;
 
   Parts(const std::vector<Stage>& stages, Group& pp, Schedule made)
       : schedule(std::move(made)),
@@ -420,6 +432,7 @@ PipelineRunner::~PipelineRunner() = default;
 
 const std::vector<TimedAction>& PipelineRunner::timeline() const { return parts_->timeline; }
 const Schedule& PipelineRunner::schedule() const { return parts_->schedule; }
+std::size_t PipelineRunner::peak_saved_bytes() const { return parts_->peak_saved_bytes; }
 
 PassSeconds PipelineRunner::run(const StepBatch& batch,
                                 Context context,
@@ -427,9 +440,10 @@ PassSeconds PipelineRunner::run(const StepBatch& batch,
   require(static_cast<int>(batch.microbatches.size()) == parts_->schedule.microbatches,
           "a step of ", batch.microbatches.size(), " microbatches does not fit a schedule of ",
           parts_->schedule.microbatches);
-  parts_->timeline =
-      execute(std::make_unique<Pass>(parts_->setting, batch.microbatches, context, weights_done))
-          ->take_timeline();
+  const auto pass =
+      execute(std::make_unique<Pass>(parts_->setting, batch.microbatches, context, weights_done));
+  parts_->timeline = pass->take_timeline();
+  parts_->peak_saved_bytes = std::max(parts_->peak_saved_bytes, pass->peak_saved_bytes());
   PassSeconds seconds;
   for (const TimedAction& timed : parts_->timeline) {
     const bool forward = timed.action.kind == Kind::forward;

@@ -44,6 +44,8 @@ class PipelineRunner {
   PassSeconds run(const StepBatch& batch, Context context, const WeightsDone& weights_done = {});
   const std::vector<TimedAction>& timeline() const;  // of the last run
   const Schedule& schedule() const;
+  // The most that was kept between two passes of any run so far (Stage::bytes_of), in bytes.
+  std::size_t peak_saved_bytes() const;
   // Forward only, any number of microbatches; context.training false.
   void evaluate(const std::vector<Batch>& batches, Context context);
 

@@ -1,9 +1,13 @@
 // Every kind of layout against one rank, in fp64, where what is left of a difference is rounding:
 // the losses and gradient norms of three steps and each parameter's gradient in the first.
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "data/cut_batch.hpp"
 #include "launch/compare_layouts.hpp"
+#include "launch/memory.hpp"
+#include "launch/reproducible.hpp"
 #include "parallel/pipeline/schedules.hpp"
 #include "tests/core/model/tiny.hpp"
 #include "tests/support/mpi.hpp"
@@ -15,8 +19,6 @@ using test::environment;
 
 constexpr index_t T = 16, samples = 16;
 constexpr std::int64_t steps = 3;
-// numerics: a difference above 1e-9 in fp64 is a wrong sum, not rounding.
-constexpr double bound = 1e-9;
 
 ModelConfig gpt() {
   ModelConfig config = test::tiny_gpt();
@@ -49,6 +51,7 @@ struct Layout {
   bool sequence_parallel = false;
   bool zero = false;
   Recompute recompute = Recompute::none;
+  bool reproducible = false;
 };
 
 TrainerConfig trainer_config(ModelConfig model, const Layout& layout) {
@@ -64,6 +67,11 @@ TrainerConfig trainer_config(ModelConfig model, const Layout& layout) {
   config.recompute = layout.recompute;
   config.clip_norm = 1;
   config.seed = 3;
+  if (layout.reproducible) {
+    const index_t B = samples / layout.degrees.dp / layout.microbatches;
+    config.sums = fixed_order(config.model, config.degrees, samples, B);
+    config.gradient_leaves = gradient_leaves(config.degrees, samples, B);
+  }
   return config;
 }
 
@@ -89,10 +97,11 @@ void expect_like_one_rank(const ModelConfig& model, const Layout& layout) {
   const LayoutComparison comparison = compare_with_one_rank(
       environment(), config, batches(config.model, B), steps, [](std::int64_t) { return 1e-2; });
 
-  EXPECT_LE(comparison.worst_loss(), bound) << layout.name;
-  EXPECT_LE(comparison.worst_norm(), bound) << layout.name;
+  const LayoutTolerance bound = layout_tolerance(DType::f64);
+  EXPECT_LE(comparison.worst_loss(), bound.loss(1)) << layout.name;
+  EXPECT_LE(comparison.worst_norm(), bound.norm(1)) << layout.name;
   for (const ParameterDifference& gradient : comparison.gradients)
-    EXPECT_LE(gradient.relative, bound) << layout.name << ", " << gradient.name;
+    EXPECT_LE(gradient.relative, bound.gradient) << layout.name << ", " << gradient.name;
 }
 
 std::vector<Layout> layouts_of(int ranks) {
@@ -114,6 +123,66 @@ std::vector<Layout> layouts_of(int ranks) {
   }
   return {{"pp 2 cp 2 tp 2 sp zb-v", {.pp = 2, .cp = 2, .tp = 2}, 4, "zb-v", true, true},
           {"dp 2 cp 2 tp 2 sp", {.dp = 2, .cp = 2, .tp = 2}, 2, "1f1b", true, true}};
+}
+
+// What a rank trains on in step 1, in microbatches of B.
+StepBatch first_batch(const Trainer& trainer, index_t B) {
+  const Topology& topology = trainer.topology();
+  const Degrees& degrees = trainer.config().degrees;
+  const BatchPart part{topology.dp_rank(), degrees.dp, {topology.cp_rank(), degrees.cp}};
+  return batches(trainer.config().model, B)(1, part);
+}
+
+StepResult take_step(Trainer& trainer, const StepBatch& batch) {
+  return trainer.compute_gradients(batch, 1, trainer.agree(batch, {}).terms);
+}
+
+// One step; of every rank what its memory is for.
+void expect_predicted_memory(const ModelConfig& model, const Layout& layout) {
+  const TrainerConfig config = trainer_config(model, layout);
+  Trainer trainer(environment(), config);
+  trainer.initialize();
+  const Topology& topology = trainer.topology();
+  MemoryFacts facts;
+  facts.microbatch_size = samples / layout.degrees.dp / layout.microbatches;
+  const StepBatch batch = first_batch(trainer, facts.microbatch_size);
+  index_t predicted_tokens = 0;
+  for (const Batch& microbatch : batch.microbatches)
+    predicted_tokens = std::max(predicted_tokens, microbatch.target_ids.count());
+  facts.predicted_share = static_cast<double>(predicted_tokens) /
+                          static_cast<double>(facts.microbatch_size * T / layout.degrees.cp);
+  take_step(trainer, batch);
+
+  const MemoryParts predicted =
+      predict_memory(config, facts, topology.pp_rank(), topology.tp_rank());
+  const MemoryParts measured = measure_memory(trainer, facts);
+
+  EXPECT_EQ(measured.parameters, predicted.parameters) << layout.name;
+  EXPECT_EQ(measured.gradients, predicted.gradients) << layout.name;
+  EXPECT_LE(measured.optimizer, predicted.optimizer) << layout.name;
+  EXPECT_NEAR(measured.activations, predicted.activations, 0.02 * predicted.activations)
+      << layout.name;
+}
+
+std::vector<Layout> reproducible_layouts_of(int ranks) {
+  if (ranks == 2) {
+    return {{"tp 2 sp fixed", {.tp = 2}, 2, "1f1b", true, false, Recompute::none, true},
+            {"cp 2 fixed", {.cp = 2}, 1, "1f1b", false, false, Recompute::none, true},
+            {"zb-v fixed", {.pp = 2}, 4, "zb-v", false, false, Recompute::none, true}};
+  }
+  if (ranks == 4) {
+    return {{"dp 2 cp 2 fixed", {.dp = 2, .cp = 2}, 4, "1f1b", false, true, Recompute::full, true}};
+  }
+  return {};
+}
+
+TEST(Layouts, TakeTheMemoryPredicted) {
+  for (const ModelConfig& model : {gpt(), bert()}) {
+    for (const Layout& layout : layouts_of(environment().size()))
+      expect_predicted_memory(model, layout);
+    for (const Layout& layout : reproducible_layouts_of(environment().size()))
+      expect_predicted_memory(model, layout);
+  }
 }
 
 TEST(Layouts, GptTrainsAsOnOneRank) {

@@ -33,7 +33,8 @@ class Trace : public ::testing::Test {
 
 // Two steps of a forward and a backward pass and one sum, one second apart.
 void write(const std::string& path) {
-  TraceWriter writer(path, environment(), "rank " + std::to_string(environment().rank()));
+  TraceWriter writer(path, environment(), "rank " + std::to_string(environment().rank()),
+                     [](const Action&) { return 3e9; });
   for (int step = 1; step <= 2; ++step) {
     const double begin = 100 + step;
     writer.step(
@@ -57,7 +58,12 @@ TEST_F(Trace, EveryRanksEventsAreInTheMergedFile) {
 
   int pipeline = 0, communication = 0;
   for (const auto& event : events) {
-    if (event.value("cat", "") == "pipeline") ++pipeline;
+    if (event.value("cat", "") == "pipeline") {
+      ++pipeline;
+      // 0.1 s forward, 0.2 s backward.
+      EXPECT_NEAR(event["args"]["gflop_per_second"].get<double>(),
+                  event["args"]["kind"] == "F" ? 30 : 15, 1e-3);
+    }
     if (event.value("cat", "") != "communication") continue;
     ++communication;
     EXPECT_EQ(event["args"]["axis"], "tp");
@@ -77,7 +83,9 @@ TEST_F(Trace, AStepIsDrawn) {
   environment().world().barrier();
   if (environment().rank() != 0) return;
 
-  EXPECT_NE(draw_trace(path_, 0).find("step 2"), std::string::npos);
+  const std::string picture = draw_trace(path_, 0);
+  EXPECT_NE(picture.find("step 2 as it ran, 400.0 ms"), std::string::npos) << picture;
+  EXPECT_NE(picture.find("hsl(0,75%,50%)"), std::string::npos) << "no wait inside an action";
   EXPECT_NE(error_of([&] { draw_trace(path_, 3); }).message.find("no step 3"), std::string::npos);
 }
 
