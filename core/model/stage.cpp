@@ -209,7 +209,8 @@ Bundle Stage::backward(const Batch& batch,
                        const Bundle& dout,
                        Saved& saved,
                        const Context& given) const {
-  const Context context = parts_->here(given);
+  Context context = parts_->here(given);
+  context.weights_follow = true;
   Tensor dx = dout.x;
   if (last()) {
     dx = parts_->head->backward_input(batch, saved.head, context);

@@ -68,6 +68,8 @@ struct Context {
   Site site;
   bool training = true;      // dropout acts, gradients follow
   bool recomputing = false;  // a second forward inside backward: loss terms are not added again
+  // W follows B of the same layer at once: a Linear computes its dW while the sum of dX travels.
+  bool weights_follow = false;
   std::vector<LossTerm>* terms = nullptr;
   Summation sums;
   const Probe* probe = nullptr;

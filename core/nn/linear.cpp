@@ -53,10 +53,18 @@ Linear::Linear(Parameter weight,
 
 bool Linear::gathers(Split split) const { return rows_ == Rows::cut && split_ == split; }
 
-Tensor Linear::summed(Tensor partial) const {
-  if (rows_ == Rows::cut) return sum_to_shards(std::move(partial), *tp_, what_);
-  tp_->all_reduce(partial, Reduce::sum, what_);
-  return partial;
+template <typename F>
+Tensor Linear::summed(const Tensor& partial, F meanwhile) const {
+  Pending sum = rows_ == Rows::cut
+                    ? tp_->start_reduce_scatter(partial.reshape({partial.count()}), what_)
+                    : tp_->start_all_reduce(partial, Reduce::sum, what_);
+  meanwhile();
+  sum.wait();
+  return rows_ == Rows::cut ? own_shard(partial, *tp_) : partial;
+}
+
+bool Linear::weights_behind_sum(const Context& context) const {
+  return context.weights_follow && split_ == Split::output && tp_->size() > 1;
 }
 
 // Only a sum that tp cuts is a tree; the others are whole on a rank.
@@ -79,7 +87,7 @@ Tensor Linear::forward(const Tensor& x, Saved& saved, const Context& context) co
   } else {
     gemm(y, read, Transpose::no, weight_.value, Transpose::yes);
   }
-  if (split_ == Split::input) y = summed(y);
+  if (split_ == Split::input) y = summed(y, [] {});
   if (bias_.defined() && !bias_at_once) add_bias(y, bias_.value);
   return y;
 }
@@ -93,10 +101,17 @@ Tensor Linear::backward_input(const Tensor& dy, Saved& saved, const Context& con
   } else {
     gemm(dx, saved.dy, Transpose::no, weight_.value, Transpose::no);
   }
-  return split_ == Split::output ? summed(dx) : dx;
+  if (split_ != Split::output) return dx;
+  return summed(dx, [&] {
+    if (weights_behind_sum(context)) add_gradients(saved, context);
+  });
 }
 
 void Linear::backward_weight(Saved& saved, const Context& context) const {
+  if (!weights_behind_sum(context)) add_gradients(saved, context);
+}
+
+void Linear::add_gradients(Saved& saved, const Context& context) const {
   if (gathers(Split::output)) saved.x = gather_shards(saved.x, *tp_, what_);
   Tensor dweight = weight_.gradient, dbias = bias_.gradient;
   add_weight_gradient(dweight, dbias, saved.dy, saved.x, context);

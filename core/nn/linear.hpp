@@ -41,8 +41,13 @@ class Linear {
   void backward_weight(Saved& saved, const Context& context) const;
 
  private:
-  bool gathers(Split split) const;      // the rows of what this split reads whole
-  Tensor summed(Tensor partial) const;  // over tp: whole, or this rank's shard
+  bool gathers(Split split) const;  // the rows of what this split reads whole
+  // Over tp: whole, or this rank's shard; `meanwhile` runs while the sum is under way.
+  template <typename F>
+  Tensor summed(const Tensor& partial, F meanwhile) const;
+  // backward_input, which has a sum to wait for, does the work of backward_weight too.
+  bool weights_behind_sum(const Context& context) const;
+  void add_gradients(Saved& saved, const Context& context) const;
   SumOrder order_of(Split cut, index_t count, index_t parts, const Context& context) const;
 
   Parameter weight_, bias_;

@@ -1,6 +1,7 @@
 // Every kind of layout against one rank, in fp64, where what is left of a difference is rounding:
 // the losses and gradient norms of three steps and each parameter's gradient in the first.
 #include <algorithm>
+#include <cstring>
 
 #include <gtest/gtest.h>
 
@@ -137,6 +138,27 @@ StepResult take_step(Trainer& trainer, const StepBatch& batch) {
   return trainer.compute_gradients(batch, 1, trainer.agree(batch, {}).terms);
 }
 
+// With W at once, a dW is computed while the sum of dX is under way.
+TEST(Layouts, WeightsAtOnceOrApartAreTheSameBits) {
+  for (const bool sequence_parallel : {false, true}) {
+    const int tp = std::min(environment().size(), 4);
+    Layout layout{"tp", {.dp = environment().size() / tp, .tp = tp}, 2};
+    layout.sequence_parallel = sequence_parallel;
+    Trainer at_once(environment(), trainer_config(gpt(), layout));
+    layout.schedule = "zb-h1";
+    Trainer apart(environment(), trainer_config(gpt(), layout));
+    at_once.initialize();
+    apart.initialize();
+    const index_t B = samples / layout.degrees.dp / layout.microbatches;
+    const StepBatch batch = first_batch(at_once, B);
+
+    EXPECT_EQ(take_step(at_once, batch).gradient_norm, take_step(apart, batch).gradient_norm);
+
+    const Tensor a = at_once.store().gradients(), b = apart.store().gradients();
+    EXPECT_EQ(std::memcmp(a.raw(), b.raw(), a.bytes()), 0);
+  }
+}
+
 // One step; of every rank what its memory is for.
 void expect_predicted_memory(const ModelConfig& model, const Layout& layout) {
   const TrainerConfig config = trainer_config(model, layout);
@@ -160,8 +182,10 @@ void expect_predicted_memory(const ModelConfig& model, const Layout& layout) {
   EXPECT_EQ(measured.parameters, predicted.parameters) << layout.name;
   EXPECT_EQ(measured.gradients, predicted.gradients) << layout.name;
   EXPECT_LE(measured.optimizer, predicted.optimizer) << layout.name;
-  EXPECT_NEAR(measured.activations, predicted.activations, 0.02 * predicted.activations)
-      << layout.name;
+  // Where position 0 of a sample is not, next sentences are not predicted.
+  const bool less = model.objective == Objective::mlm_nsp && topology.cp_rank() > 0;
+  EXPECT_LE(measured.activations, 1.02 * predicted.activations) << layout.name;
+  EXPECT_GE(measured.activations, (less ? 0.9 : 0.98) * predicted.activations) << layout.name;
 }
 
 std::vector<Layout> reproducible_layouts_of(int ranks) {
