@@ -5,14 +5,16 @@
 namespace lockstep {
 namespace {
 
-// Gives a buffer back to where it came from; known by its type, so that a buffer tells its size.
+// Gives a buffer back to where it came from. A type of its own, so that a buffer tells its size.
+template <void (*release_to)(Device, void*, std::size_t)>
 struct Release {
-  void (*release)(Device device, void* pointer, std::size_t bytes);
   Device device;
   std::size_t bytes;
 
-  void operator()(std::byte* pointer) const { release(device, pointer, bytes); }
+  void operator()(std::byte* pointer) const { release_to(device, pointer, bytes); }
 };
+using ReleaseTensor = Release<release>;
+using ReleaseStaging = Release<release_staging>;
 
 }  // namespace
 
@@ -27,14 +29,14 @@ Tensor Tensor::empty(Shape shape, DType dtype, Device device) {
   const std::size_t bytes = static_cast<std::size_t>(shape.count()) * size_of(dtype);
   return {shape, dtype, device,
           std::shared_ptr<std::byte>(static_cast<std::byte*>(allocate(device, bytes)),
-                                     Release{release, device, bytes})};
+                                     ReleaseTensor{device, bytes})};
 }
 
 Tensor Tensor::staging(Shape shape, DType dtype, Device peer) {
   const std::size_t bytes = static_cast<std::size_t>(shape.count()) * size_of(dtype);
   return {shape, dtype, Device{},
           std::shared_ptr<std::byte>(static_cast<std::byte*>(allocate_staging(peer, bytes)),
-                                     Release{release_staging, peer, bytes})};
+                                     ReleaseStaging{peer, bytes})};
 }
 
 Tensor Tensor::zeros(Shape shape, DType dtype, Device device) {
@@ -44,7 +46,9 @@ Tensor Tensor::zeros(Shape shape, DType dtype, Device device) {
 }
 
 std::size_t Tensor::buffer_bytes() const {
-  return defined() ? std::get_deleter<Release>(buffer_)->bytes : 0;
+  if (const auto* own = std::get_deleter<ReleaseTensor>(buffer_)) return own->bytes;
+  if (const auto* own = std::get_deleter<ReleaseStaging>(buffer_)) return own->bytes;
+  return 0;
 }
 
 std::byte* Tensor::bytes_at_start() const {

@@ -264,7 +264,7 @@ void Report::start(const StartEvent& event) {
             << layout.ranks() << (layout.ranks() == 1 ? " rank" : " ranks") << " (dp " << layout.dp
             << ", pp " << layout.pp << ", cp " << layout.cp << ", tp " << layout.tp << ")";
   if (event.step > 0) std::cout << ", going on from step " << event.step;
-  std::cout << "\nmemory of the fullest rank, predicted: " << memory_text(event.memory) << "\n"
+  std::cout << "\npredicted memory of the fullest rank " << memory_text(event.memory) << "\n"
             << step_header() << std::endl;
   beat();
 }

@@ -81,6 +81,28 @@ TEST(Metrics, AStartNamesTheLayout) {
       << text;
 }
 
+TEST(Metrics, MemoryIsBytesByPurposeAndTheirSum) {
+  MemoryEvent event;
+  event.step = 3;
+  event.pp = 1;
+  event.memory.predicted = {100, 100, 200, 0, 50, 5};
+  event.memory.measured.activations = 49;
+
+  EXPECT_EQ(to_json(event),
+            "{\"event\":\"memory\",\"step\":3,\"pp\":1,"
+            "\"predicted\":{\"parameters\":100,\"gradients\":100,\"optimizer\":200,\"snapshot\":0,"
+            "\"activations\":50,\"workspace\":5,\"total\":455},"
+            "\"peak\":{\"parameters\":0,\"gradients\":0,\"optimizer\":0,\"snapshot\":0,"
+            "\"activations\":49,\"workspace\":0,\"total\":49}}");
+}
+
+TEST(Terminal, MemoryIsInUnitsThatFit) {
+  EXPECT_EQ(memory_text({1e6, 1e6, 2e6, 0, 5e5, 0}),
+            "4.5 MB: parameters 1.0, gradients 1.0, optimizer 2.0, activations 0.5");
+  EXPECT_EQ(memory_text({1e9, 1e9, 2e9, 3e9, 0, 0}),
+            "7.00 GB: parameters 1.00, gradients 1.00, optimizer 2.00, snapshot 3.00");
+}
+
 TEST(Metrics, PathsMayHoldAnyBytes) {
   CheckpointEvent event;
   event.path = "a\"b\\\xff";
