@@ -247,6 +247,10 @@ void read_durability(RunOptions& run) {
   run.on_nonfinite = choice == "skip"     ? OnNonFinite::skip
                      : choice == "rewind" ? OnNonFinite::rewind
                                           : OnNonFinite::stop;
+  run.verify_every = values.integer("verify-every");
+  require(run.verify_every == 0 || run.numerics.reproducible, values.typed("verify-every"), " ",
+          run.verify_every,
+          " needs --reproducible: otherwise two ranks may differ in bits and both be right");
   for (const std::string& spec : values.list("drill")) {
     if (spec != "none") run.drills.push_back(parse_drill(spec, values.typed("drill")));
   }
@@ -366,6 +370,9 @@ void check_effects(const RunOptions& options, const RunFacts& facts) {
   check_schedule(options.layout, facts.degrees, facts.model, facts.sequence_length,
                  options.global_batch_size / facts.degrees.dp / options.microbatch_size);
   check_ramp(options, facts.degrees);
+  require(options.verify_every == 0 || facts.degrees.dp > 1, values.typed("verify-every"), " ",
+          options.verify_every,
+          " compares data-parallel ranks, and dp is 1; use more ranks, or leave it out");
   require_effect(values, "mask-probability", facts.model.objective != Objective::causal,
                  "with a causal model: nothing is masked");
   if (options.validate_every > 0) {

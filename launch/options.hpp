@@ -100,6 +100,7 @@ struct RunOptions {
   double watchdog_seconds = 0;       // 0: none
   std::optional<double> time_limit;  // seconds
   OnNonFinite on_nonfinite = OnNonFinite::stop;
+  std::int64_t verify_every = 0;  // 0: never
   std::vector<Drill> drills;
 };
 

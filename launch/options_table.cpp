@@ -685,10 +685,11 @@ std::vector<OptionRow> run_rows() {
        .commands = kPretrain,
        .group = durability,
        .placeholder = "N",
-       .help = "compare replicas bit for bit",
+       .help =
+           "compute a microbatch again on another data-parallel rank and compare all bits; with "
+           "--reproducible; 0: never",
        .minimum = 0,
-       .maximum = kMany,
-       .not_yet = {"*"}},
+       .maximum = kMany},
       {.name = "drill",
        .type = list,
        .standard = "none",

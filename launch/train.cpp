@@ -18,6 +18,7 @@
 #include "launch/evaluation.hpp"
 #include "launch/failure.hpp"
 #include "launch/nonfinite.hpp"
+#include "launch/replica_check.hpp"
 #include "launch/report.hpp"
 #include "launch/run_directory.hpp"
 #include "launch/run_setup.hpp"
@@ -71,6 +72,7 @@ class Pretrain {
   Outcome handle_nonfinite(const StepBatch& batch, std::int64_t step, const StepResult& result);
   void rewind(std::int64_t failed_step);
   void validate(std::int64_t step);
+  void save(bool must_succeed);
   void report_traffic();
   void report_pipeline();
   MemoryFacts memory_facts() const;
@@ -96,6 +98,7 @@ class Pretrain {
   std::unique_ptr<TraceWriter> trace_;
   std::unique_ptr<Checkpointing> checkpointing_;
   std::unique_ptr<Drills> drills_;
+  std::unique_ptr<ReplicaCheck> replicas_;
   std::int64_t step_ = 0;     // the last one done
   std::int64_t skipped_ = 0;  // steps' worth of data left out by rewinds
   StepResult result_;         // of the last step
@@ -261,12 +264,18 @@ Pretrain::Outcome Pretrain::step(std::int64_t step) {
   if (!agreement.any.saving) checkpointing_->proceed();
   stop_reason_ = agreement.any.stop ? "signal" : agreement.any.out_of_time ? "time-limit" : "";
   if (!stop_reason_.empty()) return Outcome::stop;
-  if (agreement.any.save_due && checkpointing_->newest() != step_)
-    checkpointing_->save(meta(), false);
+  if (agreement.any.save_due && checkpointing_->newest() != step_) save(false);
 
-  stragglers_.begin();
   drills_->before_passes(step, trainer_.store());
-  result_ = trainer_.compute_gradients(batch, step, agreement.terms);
+  const bool verifies = replicas_->due(step);
+  if (verifies) {
+    replicas_->recompute(step, agreement.terms);
+    environment_.reset_traffic();  // the step's own passes count
+  }
+  stragglers_.begin();
+  GradientDigests digests;
+  result_ = trainer_.compute_gradients(batch, step, agreement.terms, verifies ? &digests : nullptr);
+  if (verifies) replicas_->compare(step, digests);
   if (!std::isfinite(result_.loss) || !std::isfinite(result_.gradient_norm))
     return handle_nonfinite(batch, step, result_);
   on_nonfinite_.finite(step);
@@ -320,6 +329,11 @@ void Pretrain::validate(std::int64_t step) {
                        evaluation.tokens, seconds_since(begin)});
 }
 
+void Pretrain::save(bool must_succeed) {
+  replicas_->compare_weights(step_);
+  checkpointing_->save(meta(), must_succeed);
+}
+
 // Of the last step done. Scalars and control messages are one kind.
 void Pretrain::report_traffic() {
   const std::set<std::string> volumes{"layer",      "embedding", "head", "cross_entropy",
@@ -367,7 +381,7 @@ void Pretrain::report_memory() {
 int Pretrain::finish(const std::string& reason, ExitCode code) {
   environment_.activity().enter("end", step_, true);
   checkpointing_->settle(checkpointing_->newest() == step_);
-  if (checkpointing_->newest() != step_) checkpointing_->save(meta(), true);
+  if (checkpointing_->newest() != step_) save(true);
   report_traffic();
   report_pipeline();
   report_memory();
@@ -398,6 +412,8 @@ void Pretrain::start() {
   checkpointing_ =
       std::make_unique<Checkpointing>(environment_, trainer_, options_, directory_, time_limit_);
   drills_ = std::make_unique<Drills>(environment_, options_.drills, options_.output);
+  replicas_ =
+      std::make_unique<ReplicaCheck>(environment_, trainer_, setup_.data, options_.verify_every);
   continue_or_initialize();
   const int threads = set_threads(environment_, options_.numerics.threads);
   peak_gflops_ = measure_peak_gflops(environment_, setup_.device, options_.numerics.dtype, threads);
@@ -445,7 +461,7 @@ int Pretrain::run() {
     if (validation_ && step_ % options_.validate_every == 0) validate(step_);
     if (checkpointing_->due(step_)) {
       environment_.activity().enter("save", step_, true);
-      checkpointing_->save(meta(), step_ == last);
+      save(step_ == last);
     }
     time_limit_.step_took(seconds_since(begin));
   }

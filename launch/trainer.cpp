@@ -4,6 +4,7 @@
 #include <chrono>
 #include <utility>
 
+#include "core/checksum.hpp"
 #include "core/ops/elementwise.hpp"
 #include "core/optim/clip.hpp"
 #include "parallel/pipeline/schedules.hpp"
@@ -134,13 +135,18 @@ StepAgreement Trainer::agree(const StepBatch& batch, const StepFlags& own) const
 
 StepResult Trainer::compute_gradients(const StepBatch& batch,
                                       std::int64_t step,
-                                      std::vector<LossTerm> terms) {
+                                      std::vector<LossTerm> terms,
+                                      GradientDigests* first) {
   StepResult result;
   Tensor gradients = store_.gradients_by_use();
   fill(gradients, 0);  // on all threads
+  if (first != nullptr) first->assign(held_.size(), 0);
   PipelineRunner::WeightsDone join;
-  if (!shard_trees_.empty()) {
-    join = [this](std::size_t stage, int m) { shard_trees_[stage].microbatch_done(m); };
+  if (!shard_trees_.empty() || first != nullptr) {
+    join = [this, first](std::size_t stage, int m) {
+      if (first != nullptr && m == 0) (*first)[stage] = gradient_digest(stage);
+      if (!shard_trees_.empty()) shard_trees_[stage].microbatch_done(m);
+    };
   }
   runner_ = &runner_for(batch.microbatches.size());
   const PassSeconds passes = runner_->run(on_device(batch), context(step, terms, true), join);
@@ -156,6 +162,32 @@ StepResult Trainer::compute_gradients(const StepBatch& batch,
   result.loss = total_loss(terms);
   result.terms = std::move(terms);
   return result;
+}
+
+std::int64_t Trainer::gradient_digest(std::size_t stage) const {
+  std::uint32_t crc = 0;
+  for (const Tensor& part : store_.gradients_of(stages_.of_rank(topology_.pp_rank())[stage])) {
+    const Tensor here = part.to(Device{});
+    crc = crc32c(here.raw(), static_cast<std::size_t>(here.count()) * size_of(here.dtype()), crc);
+  }
+  return crc;
+}
+
+// The others are there without samples: they do not travel, and the schedule stays that of the
+// step.
+GradientDigests Trainer::digest_first(const StepBatch& batch,
+                                      std::int64_t step,
+                                      std::vector<LossTerm> terms) {
+  StepBatch alone;
+  alone.microbatches.resize(batch.microbatches.size());
+  alone.microbatches[0] = batch.microbatches[0];
+  GradientDigests digests(held_.size(), 0);
+  Tensor gradients = store_.gradients_by_use();
+  fill(gradients, 0);
+  runner_for(alone.microbatches.size())
+      .run(on_device(alone), context(step, terms, true),
+           [&](std::size_t stage, int) { digests[stage] = gradient_digest(stage); });
+  return digests;
 }
 
 void Trainer::repeat_passes(const StepBatch& batch,

@@ -67,6 +67,10 @@ struct StepResult {
 
 double total_loss(const std::vector<LossTerm>& terms);
 
+// Of what the first microbatch of a step alone adds to the gradients: one for each stage of this
+// rank.
+using GradientDigests = std::vector<std::int64_t>;
+
 class Trainer {
  public:
   // Collective over the world.
@@ -90,8 +94,13 @@ class Trainer {
   // All of the following are collective.
   StepAgreement agree(const StepBatch& batch, const StepFlags& own) const;
   // Forward, backward and gradient sums: gradients() of the store hold count_0 times the gradient
-  // of the loss.
+  // of the loss. first: gets the digests of the first microbatch where it is given.
   StepResult compute_gradients(const StepBatch& batch,
+                               std::int64_t step,
+                               std::vector<LossTerm> terms,
+                               GradientDigests* first = nullptr);
+  // The digests of the first microbatch, computed alone. The gradients are void afterwards.
+  GradientDigests digest_first(const StepBatch& batch,
                                std::int64_t step,
                                std::vector<LossTerm> terms);
   // Forward and backward again, seen by the probe; no sums over ranks. The gradients are void
@@ -114,6 +123,7 @@ class Trainer {
   PipelineRunner& runner_for(std::size_t microbatches);
   Context context(std::int64_t step, std::vector<LossTerm>& terms, bool training) const;
   void sum_over_world(std::vector<LossTerm>& terms) const;
+  std::int64_t gradient_digest(std::size_t stage) const;
 
   const Environment& environment_;
   TrainerConfig config_;

@@ -1,6 +1,6 @@
 #!/bin/bash
-# How much of the time is work when faults come at random: ranks killed, all killed, mpirun killed, a rank frozen. Prints the share
-# measured, the steps done twice, and what Young and Daly's formula says for the stall and the restart that were met.
+# How much of the time is work when faults come at random: a rank killed, all killed, mpirun killed, a rank frozen. Prints the share
+# measured, the steps done twice, and what Young and Daly's formula says for the stall, the save, the noticing and the restart met.
 # goodput.sh LOCKSTEP MPIRUN [SECONDS [MTBF]]      default 1200 seconds, a fault every 60 on average
 # shellcheck disable=SC2046,SC2086,SC2154  # model_options are words; lockstep and mpirun come from common.sh
 set -u
@@ -24,6 +24,7 @@ now() { date +%s.%N; }
 # field EVENT NAME RUN: that number of each such event.
 field() { sed -n "s/^{\"event\":\"$1\",.*\"$2\":\([0-9.e+-]*\).*/\1/p" "$3/metrics.jsonl"; }
 mean() { awk '{ s += $1 } END { print (NR ? s / NR : 0) }'; }
+median() { sort -g | awk '{ x[NR] = $1 } END { print x[int((NR + 1) / 2)] }'; }
 calculate() { awk "BEGIN { print $* }"; }
 
 every=10
@@ -31,21 +32,26 @@ start calm 60
 wait $launcher
 step_seconds=$(field step seconds calm | tail -n 40 | mean)
 stall=$(field checkpoint blocked_seconds calm | mean)
+save=$(field checkpoint seconds calm | mean)
 # Young: a save every sqrt(2 stall MTBF) seconds costs least; not more often than the save itself takes.
 every=$(calculate "int(sqrt(2 * ($stall + 0.001) * $mtbf) / $step_seconds) + 1")
-echo "calm: $step_seconds s a step, $stall s blocked a save; saving every $every steps"
+echo "calm: $step_seconds s a step, $stall s blocked a save of $save s; saving every $every steps"
 
-began=$(now) faults=0 restarts=0
+began=$(now) faults=0 restarts=0 noticing=0
 end=$((SECONDS + seconds))
 while [ $SECONDS -lt $end ]; do
   before=$(grep -c '"event":"step"' soak/metrics.jsonl 2>/dev/null)
   launched=$(now)
   start soak 100000000
-  until [ "$(grep -c '"event":"step"' soak/metrics.jsonl 2>/dev/null)" -gt "${before:-0}" ] 2>/dev/null; do sleep 0.1; done
+  until [ "$(grep -c '"event":"step"' soak/metrics.jsonl 2>/dev/null)" -gt "${before:-0}" ] 2>/dev/null; do
+    kill -0 $launcher 2>/dev/null || { tail -n 5 soak.log; exit 1; }
+    sleep 0.1
+  done
   restarts=$(calculate "$restarts + $(now) - $launched")
   wait_seconds=$(awk -v m="$mtbf" -v seed="$RANDOM" 'BEGIN { srand(seed); print -m * log(1 - rand()) }')
   left=$((end - SECONDS))
   sleep "$(calculate "$wait_seconds < $left ? $wait_seconds : ($left > 0 ? $left : 0)")"
+  struck=$(now)
   case $((RANDOM % 4)) in
     0) kill -KILL "$(cat pid.$((RANDOM % 4)))" ;;
     1) kill -KILL $(cat pid.*) ;;
@@ -53,14 +59,19 @@ while [ $SECONDS -lt $end ]; do
     *) kill -STOP "$(cat pid.$((RANDOM % 4)))" ;;
   esac 2>/dev/null
   wait $launcher 2>/dev/null
+  noticing=$(calculate "$noticing + $(now) - $struck")
   faults=$((faults + 1))
 done
 elapsed=$(calculate "$(now) - $began")
 all=$(field step step soak | wc -l)
 useful=$(field step step soak | sort -n -u | wc -l)
-restart=$(calculate "$restarts / $faults")
+# Of the soak itself: what else the machine does weighs on both sides of the ratio.
+step_seconds=$(field step seconds soak | median)
+restart=$(calculate "$restarts / $faults") notice=$(calculate "$noticing / $faults")
 met=$(calculate "$elapsed / $faults")
-echo "soak: $faults faults in $elapsed s, one each $met s; restart to the first step $restart s"
-echo "lost work: $((all - useful)) of $all steps done twice"
+interval=$(calculate "$every * $step_seconds")
+echo "soak: $faults faults in $elapsed s, one each $met s; noticed after $notice s, restart to the first step $restart s"
+echo "lost work: $((all - useful)) of $all steps done twice, $step_seconds s each; saved every $interval s"
 echo "goodput: $(calculate "$useful * $step_seconds / $elapsed")"
-echo "predicted: $(calculate "1 - sqrt(2 * ($stall + 0.001) / $met) - $restart / $met")"
+# A fault costs half an interval and the save that was under way, which was not yet one.
+echo "predicted: $(calculate "1 - $stall / $interval - ($interval / 2 + $save + $notice + $restart) / $met")"

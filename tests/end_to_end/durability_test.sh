@@ -1,20 +1,20 @@
 #!/bin/bash
 # Drills, the watchdog, two runs on one directory, and the time limit: what docs/reliability.md promises, on whole runs.
 # durability_test.sh LOCKSTEP MPIRUN
-# shellcheck disable=SC2046  # model_options are words
+# shellcheck disable=SC2046,SC2086  # model_options and layout are words
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/end_to_end/common.sh
 . "$here/common.sh"
 make_corpora 60
 
-steps=12
-# train RUN OPTIONS...: two ranks; leaves the exit code in $code, stderr in RUN.err.
+steps=12 layout='--tp 2'
+# train RUN OPTIONS...: two ranks in $layout; leaves the exit code in $code, stderr in RUN.err.
 train() {
   local run=$1
   shift
   "$mpirun" -n 2 "$lockstep" pretrain $(model_options gpt) --learning-rate 1e-3 --global-batch-size 8 --microbatch-size 2 \
-    --hash-weights --tp 2 --steps "$steps" --checkpoint-every 3 --output "$run" "$@" >"$run.log" 2>"$run.err"
+    --hash-weights $layout --steps "$steps" --checkpoint-every 3 --output "$run" "$@" >"$run.log" 2>"$run.err"
   code=$?
 }
 has() { grep -q "$2" "$1"; }
@@ -50,6 +50,25 @@ check $? "not finite: skip goes on without the step (code $code)"
 train rewound --drill nonfinite:5:1 --on-nonfinite rewind
 [ $code = 0 ] && has rewound/metrics.jsonl '"action":"rewind","back_to":3' && [ -e rewound/DONE ]
 check $? "not finite: rewind goes back to the checkpoint of step 3 (code $code)"
+
+layout='--dp 2 --reproducible'
+train calm-2
+train verified --verify-every 1
+[ $code = 0 ] && [ "$(hash_of verified)" = "$(hash_of calm-2)" ]
+check $? "verify: each microbatch computed again, and nothing changes (code $code)"
+train flipped --verify-every 3 --drill bitflip:5:1
+[ $code = 1 ] && has flipped.err 'error: step 6: silent data corruption: weight .* of rank 1 .* of rank 0' &&
+  [ ! -e flipped/checkpoints/step-000000006 ]
+check $? "verify: a flipped bit is found at the next multiple, both ranks named (code $code)"
+train flipped --verify-every 3 --drill bitflip:5:1
+[ $code = 0 ] && [ "$(hash_of flipped)" = "$(hash_of calm-2)" ]
+check $? "verify: the next start ends with equal bits (code $code)"
+layout='--tp 2'
+
+train wide --exit-at-step 6
+train wide --precision fp64
+[ $code = 0 ] && within "$(worst calm wide 12 1 12)" 1e-5
+check $? "a run goes on in another precision (code $code)"
 
 steps=1000000 train limited --time-limit 12
 [ $code = 75 ] && has limited/metrics.jsonl '"reason":"time-limit"'

@@ -8,6 +8,7 @@
 #include "launch/drill.hpp"
 #include "launch/incarnation.hpp"
 #include "launch/nonfinite.hpp"
+#include "launch/replica_check.hpp"
 #include "launch/time_limit.hpp"
 #include "parallel/checkpoint/checkpoint.hpp"
 #include "tests/support/error_of.hpp"
@@ -114,6 +115,20 @@ TEST(Drill, ReadsItsFields) {
                            "slow:1:1:-2", "burn:1:1", "nonfinite:x"}) {
     EXPECT_TRUE(test::error_of([&] { parse_drill(spec, "--drill"); }).names("--drill is")) << spec;
   }
+}
+
+TEST(ReplicaCheck, TheReplicaThatDiffersFromTheMostIsTheOddOne) {
+  EXPECT_FALSE(odd_one({7}));
+  EXPECT_FALSE(odd_one({7, 7, 7}));
+
+  const auto first = odd_one({5, 7, 7, 7}), last = odd_one({7, 7, 5}), of_two = odd_one({5, 7});
+
+  ASSERT_TRUE(first && last && of_two);
+  EXPECT_EQ(first->odd, 0);
+  EXPECT_EQ(first->other, 1);
+  EXPECT_EQ(last->odd, 2);
+  EXPECT_EQ(last->other, 0);
+  EXPECT_NE(of_two->odd, of_two->other);
 }
 
 }  // namespace

@@ -156,13 +156,18 @@ TEST(Options, RefusesUnknownRepeatedMissingAndStrayOnes) {
 }
 
 TEST(Options, RefusesWhatIsNotThereYet) {
-  const std::vector<Words> all = {
-      {"--precision", "bf16"}, {"--tensorboard"}, {"--verify-every", "10"}};
+  const std::vector<Words> all = {{"--precision", "bf16"}, {"--tensorboard"}};
 
   for (const Words& words : all) {
     expect_words(refused_run(words), {words[words.size() > 2 ? 2 : 0], "not there yet"});
   }
   EXPECT_EQ(refused_run({"--cp", "1", "--save", "sync", "--watchdog-seconds", "0.0"}), "accepted");
+}
+
+TEST(Options, ReplicasAreComparedOnlyWhereTheirBitsMustBeEqual) {
+  expect_words(refused_run({"--verify-every", "10"}), {"--verify-every 10", "--reproducible"});
+  EXPECT_EQ(refused_run({"--verify-every", "10", "--reproducible"}), "accepted");
+  EXPECT_EQ(refused_run({"--verify-every", "0"}), "accepted");
 }
 
 TEST(Options, RefusesThoseWithoutEffect) {

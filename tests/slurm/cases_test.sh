@@ -75,8 +75,9 @@ stepped() { [ "$(last_step "$run")" -ge 20 ] 2>/dev/null && grep -q '"event":"ch
 rank_ids() {
   local process
   for process in /proc/[0-9]*; do
-    if tr '\0' '\n' <"$process/cmdline" 2>/dev/null | head -n 2 | grep -q -x "$lockstep" &&
-      tr '\0' '\n' <"$process/cmdline" 2>/dev/null | grep -q -x "$run"; then
+    # A process may end while it is looked at.
+    if tr '\0' '\n' 2>/dev/null <"$process/cmdline" | head -n 2 | grep -q -x "$lockstep" &&
+      tr '\0' '\n' 2>/dev/null <"$process/cmdline" | grep -q -x "$run"; then
       basename "$process"
     fi
   done
@@ -85,7 +86,7 @@ no_ranks() { [ -z "$(rank_ids)" ]; }
 hash_of() { sed -n 's/.*"weights_sha256":"\([0-9a-f]*\)".*/\1/p' "$1/DONE" 2>/dev/null; }
 
 options=(--corpus "$work/corpus" --model gpt-nano --layers 2 --heads 4 --width 64 --sequence-length 64 --global-batch-size 16
-  --microbatch-size 4 --tp 2 --pp 2 --steps 1200 --checkpoint-every 20 --watchdog-seconds 10 --hash-weights --log-every 100)
+  --microbatch-size 4 --tp 2 --pp 2 --steps 600 --checkpoint-every 20 --watchdog-seconds 10 --hash-weights --log-every 100)
 submit() {
   on_login sbatch --parsable -N2 --ntasks-per-node=2 "${@:2}" -o "$run.log" "$script" --output "$run" "${options[@]}" |
     cut -d ';' -f 1
