@@ -1,6 +1,7 @@
 #include "launch/bubble.hpp"
 
-#include <algorithm>
+#include <numeric>
+#include <vector>
 
 #include "parallel/pipeline/check.hpp"
 
@@ -9,23 +10,42 @@ namespace {
 
 constexpr index_t kinds = 3;
 
-// (stages, kinds): seconds and numbers of the actions of every stage, over all ranks.
-struct Sums {
-  Tensor seconds, counts;
-};
-
-Sums sum_actions(const Trainer& trainer, index_t stages) {
-  Sums sums{Tensor::zeros({stages, kinds}, DType::f64), Tensor::zeros({stages, kinds}, DType::f64)};
-  for (const TimedAction& timed : trainer.pipeline().timeline()) {
-    const index_t at = timed.action.stage * kinds + static_cast<index_t>(timed.action.kind);
-    sums.seconds.data<double>()[at] += timed.end - timed.begin;
-    sums.counts.data<double>()[at] += 1;
+// Seconds of each action (kind, stage, microbatch), in the mean over the ranks that did it.
+class ActionSeconds {
+ public:
+  explicit ActionSeconds(const Trainer& trainer)
+      : schedule_(trainer.pipeline().schedule()),
+        seconds_(
+            Tensor::zeros({kinds, schedule_.all_stages(), schedule_.microbatches}, DType::f64)) {
+    Group& world = trainer.topology().world();
+    const double share = static_cast<double>(schedule_.stages) / world.size();
+    for (const TimedAction& timed : trainer.pipeline().timeline())
+      at(timed.action) += share * (timed.end - timed.begin);
+    world.all_reduce(seconds_, Reduce::sum, "bubble");
   }
-  Group& world = trainer.topology().world();
-  world.all_reduce(sums.seconds, Reduce::sum, "bubble");
-  world.all_reduce(sums.counts, Reduce::sum, "bubble");
-  return sums;
-}
+
+  std::vector<std::vector<double>> by_rank() {
+    std::vector<std::vector<double>> lists;
+    for (const std::vector<Action>& actions : schedule_.actions) {
+      std::vector<double>& list = lists.emplace_back();
+      for (const Action& action : actions) list.push_back(at(action));
+    }
+    return lists;
+  }
+  double sum(Action::Kind kind) const {
+    const Tensor rows = seconds_.range(static_cast<index_t>(kind), 1);
+    return std::accumulate(rows.data<double>(), rows.data<double>() + rows.count(), 0.0);
+  }
+
+ private:
+  double& at(const Action& a) {
+    const index_t row = static_cast<index_t>(a.kind) * schedule_.all_stages() + a.stage;
+    return seconds_.data<double>()[row * schedule_.microbatches + a.microbatch];
+  }
+
+  const Schedule& schedule_;
+  Tensor seconds_;
+};
 
 double longest_pass(const Trainer& trainer) {
   const std::vector<TimedAction>& timeline = trainer.pipeline().timeline();
@@ -39,27 +59,16 @@ double longest_pass(const Trainer& trainer) {
 
 Bubble measure_bubble(const Trainer& trainer) {
   const Schedule& schedule = trainer.pipeline().schedule();
-  const index_t stages = schedule.all_stages();
-  const Sums sums = sum_actions(trainer, stages);
+  ActionSeconds seconds(trainer);
   const double longest = longest_pass(trainer);
-  std::vector<ActionTimes> times;
+  const double number = schedule.all_stages() * schedule.microbatches;  // of each kind
   Bubble bubble;
-  double busy = 0;
-  for (index_t stage = 0; stage < stages; ++stage) {
-    double mean[kinds] = {};
-    for (index_t kind = 0; kind < kinds; ++kind) {
-      const double seconds = sums.seconds.data<double>()[stage * kinds + kind];
-      const double count = sums.counts.data<double>()[stage * kinds + kind];
-      mean[kind] = count > 0 ? seconds / count : 0;
-      busy += seconds;
-    }
-    times.push_back({mean[0], mean[1], mean[2]});
-    bubble.forward += mean[0] / static_cast<double>(stages);
-    bubble.backward += mean[1] / static_cast<double>(stages);
-    bubble.weight += mean[2] / static_cast<double>(stages);
-  }
-  if (longest > 0) bubble.measured = 1 - busy / trainer.topology().world().size() / longest;
-  bubble.simulated = play(schedule, std::move(times)).bubble_fraction;
+  bubble.forward = seconds.sum(Action::Kind::forward) / number;
+  bubble.backward = seconds.sum(Action::Kind::backward) / number;
+  bubble.weight = seconds.sum(Action::Kind::backward_weight) / number;
+  const double busy = number * (bubble.forward + bubble.backward + bubble.weight);
+  if (longest > 0) bubble.measured = 1 - busy / schedule.stages / longest;
+  bubble.simulated = play(schedule, seconds.by_rank()).bubble_fraction;
   return bubble;
 }
 

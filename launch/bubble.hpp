@@ -8,7 +8,7 @@ namespace lockstep {
 
 struct Bubble {
   double measured = 0;   // 1 - mean time in actions / longest pass, over all ranks
-  double simulated = 0;  // of the same actions, each as long as its stage's mean
+  double simulated = 0;  // of the same actions, each as long as it took, with no time between ranks
   double forward = 0, backward = 0, weight = 0;  // seconds of an action, mean over stages
 };
 

@@ -24,6 +24,7 @@ TrainerConfig on_one_rank(const TrainerConfig& config) {
   alone.degrees = {};
   alone.schedule = make_schedule("1f1b", 1, config.schedule.microbatches * config.degrees.dp);
   alone.sequence_parallel = alone.zero = false;
+  alone.gradient_leaves *= config.degrees.dp;
   return alone;
 }
 
@@ -105,7 +106,8 @@ double LayoutTolerance::loss(std::int64_t step) const {
   return later_steps * (grows && tens > 1 ? tens * tens : 1);
 }
 
-LayoutTolerance layout_tolerance(DType dtype) {
+LayoutTolerance layout_tolerance(DType dtype, bool fixed_order) {
+  if (fixed_order) return {};
   return dtype == DType::f64 ? LayoutTolerance{1e-9, 1e-9, 1e-9, false}
                              : LayoutTolerance{1e-6, 1e-5, 1e-5, true};
 }

@@ -4,6 +4,8 @@
 #include <array>
 #include <cassert>
 #include <cmath>
+#include <iterator>
+#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -108,13 +110,31 @@ Inputs inputs_of(const Action& a, int stages) {
   return inputs;
 }
 
+// [rank][position]
+using Durations = std::vector<std::vector<double>>;
+
+Durations durations_of(const Schedule& schedule, const std::vector<ActionTimes>& stage_times) {
+  const auto duration = [&](const Action& a) {
+    const ActionTimes& times = stage_times[static_cast<std::size_t>(a.stage)];
+    if (a.kind == Kind::forward) return times.forward;
+    if (a.kind == Kind::backward_weight) return times.weight;
+    return schedule.splits_backward ? times.backward : times.backward + times.weight;
+  };
+  Durations durations;
+  for (const std::vector<Action>& list : schedule.actions) {
+    std::transform(list.begin(), list.end(), std::back_inserter(durations.emplace_back()),
+                   duration);
+  }
+  return durations;
+}
+
 // Runs each rank's list as far as its inputs are there; whoever ends an action wakes the rank that
 // waits for it. Time is counted in 1/V of the unit, so that times that are whole numbers stay exact
 // for every V.
 class Player {
  public:
-  // times: of each virtual stage, in units of 1/V.
-  Player(const Schedule& schedule, std::vector<ActionTimes> times)
+  // times: in units of 1/V.
+  Player(const Schedule& schedule, Durations times)
       : schedule_(schedule),
         times_(std::move(times)),
         number_(schedule),
@@ -157,20 +177,13 @@ class Player {
     return std::nullopt;
   }
 
-  double duration(const Action& a) const {
-    const ActionTimes& times = times_[static_cast<std::size_t>(a.stage)];
-    if (a.kind == Kind::forward) return times.forward;
-    if (a.kind == Kind::backward_weight) return times.weight;
-    return schedule_.splits_backward ? times.backward : times.backward + times.weight;
-  }
-
   void advance(int rank) {
     Rank& r = ranks_[static_cast<std::size_t>(rank)];
     for (; r.position < list(rank).size(); ++r.position) {
       const Action& a = list(rank)[r.position];
       double begin = r.clock;
       if (missing(a, begin)) return;
-      r.clock = begin + duration(a);
+      r.clock = begin + times_[static_cast<std::size_t>(rank)][r.position];
       end_[number_(a)] = r.clock;
       r.start.push_back(begin / schedule_.virtual_stages);
       hold(r, a.kind);
@@ -218,17 +231,16 @@ class Player {
       playback.start.push_back(r.start);
     }
     double work = 0;  // of a rank, in the mean
-    for (const ActionTimes& times : times_) {
-      work += times.forward + times.backward + times.weight;
-    }
-    work = work * schedule_.microbatches / schedule_.stages;
+    for (const std::vector<double>& times : times_)
+      work = std::accumulate(times.begin(), times.end(), work);
+    work /= schedule_.stages;
     playback.makespan = end / V;
     playback.bubble_fraction = end == 0 ? 0 : 1 - work / end;
     return playback;
   }
 
   const Schedule& schedule_;
-  std::vector<ActionTimes> times_;
+  Durations times_;
   Numbering number_;
   std::vector<double> end_;
   std::vector<Rank> ranks_;
@@ -250,7 +262,7 @@ Playback play(const Schedule& schedule, ActionTimes times) {
           ": give three numbers that are not negative");
   check_lists(schedule);
   const auto stages = static_cast<std::size_t>(schedule.all_stages());
-  return Player(schedule, std::vector<ActionTimes>(stages, times)).run();
+  return Player(schedule, durations_of(schedule, std::vector<ActionTimes>(stages, times))).run();
 }
 
 Playback play(const Schedule& schedule, std::vector<ActionTimes> stage_times) {
@@ -261,7 +273,16 @@ Playback play(const Schedule& schedule, std::vector<ActionTimes> stage_times) {
     times.backward *= schedule.virtual_stages;
     times.weight *= schedule.virtual_stages;
   }
-  return Player(schedule, std::move(stage_times)).run();
+  return Player(schedule, durations_of(schedule, stage_times)).run();
+}
+
+Playback play(const Schedule& schedule, const std::vector<std::vector<double>>& times) {
+  check_lists(schedule);
+  Durations scaled = times;
+  for (std::vector<double>& list : scaled) {
+    for (double& time : list) time *= schedule.virtual_stages;
+  }
+  return Player(schedule, std::move(scaled)).run();
 }
 
 }  // namespace lockstep

@@ -27,5 +27,7 @@ struct Playback {
 Playback play(const Schedule& schedule, ActionTimes times = {});
 // With the times of each virtual stage itself; the bubble is 1 - mean work of a rank / makespan.
 Playback play(const Schedule& schedule, std::vector<ActionTimes> stage_times);
+// With the time of each action itself, [rank][position]; the bubble likewise.
+Playback play(const Schedule& schedule, const std::vector<std::vector<double>>& times);
 
 }  // namespace lockstep

@@ -97,12 +97,14 @@ std::string draw_svg(const std::vector<Bar>& bars,
     if (w >= narrowest_label)
       text_at(out, x + w / 2, y + 16, "middle", std::to_string(bar.action.microbatch));
   }
+  out << "<path fill=\"hsl(0,75%,50%)\" d=\"";  // one path: there are many
   for (const Wait& wait : waits) {
     const double x = left + (wait.begin - first) * scale, w = (wait.end - wait.begin) * scale;
     if (w < narrowest_wait) continue;
-    out << "<rect x=\"" << x << "\" y=\"" << top + wait.rank * row_height + bar_height - wait_height
-        << "\" width=\"" << w << "\" height=\"" << wait_height << "\" fill=\"hsl(0,75%,50%)\"/>\n";
+    out << 'M' << x << ' ' << top + wait.rank * row_height + bar_height - wait_height << 'h' << w
+        << 'v' << wait_height << 'h' << -w << 'z';
   }
+  out << "\"/>\n";
   out << "</svg>\n";
   return out.str();
 }

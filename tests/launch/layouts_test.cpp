@@ -98,7 +98,7 @@ void expect_like_one_rank(const ModelConfig& model, const Layout& layout) {
   const LayoutComparison comparison = compare_with_one_rank(
       environment(), config, batches(config.model, B), steps, [](std::int64_t) { return 1e-2; });
 
-  const LayoutTolerance bound = layout_tolerance(DType::f64);
+  const LayoutTolerance bound = layout_tolerance(DType::f64, layout.reproducible);
   EXPECT_LE(comparison.worst_loss(), bound.loss(1)) << layout.name;
   EXPECT_LE(comparison.worst_norm(), bound.norm(1)) << layout.name;
   for (const ParameterDifference& gradient : comparison.gradients)
@@ -124,6 +124,18 @@ std::vector<Layout> layouts_of(int ranks) {
   }
   return {{"pp 2 cp 2 tp 2 sp zb-v", {.pp = 2, .cp = 2, .tp = 2}, 4, "zb-v", true, true},
           {"dp 2 cp 2 tp 2 sp", {.dp = 2, .cp = 2, .tp = 2}, 2, "1f1b", true, true}};
+}
+
+std::vector<Layout> reproducible_layouts_of(int ranks) {
+  if (ranks == 2) {
+    return {{"tp 2 sp fixed", {.tp = 2}, 2, "1f1b", true, false, Recompute::none, true},
+            {"cp 2 fixed", {.cp = 2}, 1, "1f1b", false, false, Recompute::none, true},
+            {"zb-v fixed", {.pp = 2}, 4, "zb-v", false, false, Recompute::none, true}};
+  }
+  if (ranks == 4) {
+    return {{"dp 2 cp 2 fixed", {.dp = 2, .cp = 2}, 4, "1f1b", false, true, Recompute::full, true}};
+  }
+  return {};
 }
 
 // What a rank trains on in step 1, in microbatches of B.
@@ -188,18 +200,6 @@ void expect_predicted_memory(const ModelConfig& model, const Layout& layout) {
   EXPECT_GE(measured.activations, (less ? 0.9 : 0.98) * predicted.activations) << layout.name;
 }
 
-std::vector<Layout> reproducible_layouts_of(int ranks) {
-  if (ranks == 2) {
-    return {{"tp 2 sp fixed", {.tp = 2}, 2, "1f1b", true, false, Recompute::none, true},
-            {"cp 2 fixed", {.cp = 2}, 1, "1f1b", false, false, Recompute::none, true},
-            {"zb-v fixed", {.pp = 2}, 4, "zb-v", false, false, Recompute::none, true}};
-  }
-  if (ranks == 4) {
-    return {{"dp 2 cp 2 fixed", {.dp = 2, .cp = 2}, 4, "1f1b", false, true, Recompute::full, true}};
-  }
-  return {};
-}
-
 TEST(Layouts, TakeTheMemoryPredicted) {
   for (const ModelConfig& model : {gpt(), bert()}) {
     for (const Layout& layout : layouts_of(environment().size()))
@@ -211,6 +211,14 @@ TEST(Layouts, TakeTheMemoryPredicted) {
 
 TEST(Layouts, GptTrainsAsOnOneRank) {
   for (const Layout& layout : layouts_of(environment().size())) expect_like_one_rank(gpt(), layout);
+}
+
+// No difference at all.
+TEST(Layouts, ReproducibleTrainingIsThatOfOneRank) {
+  for (const Layout& layout : reproducible_layouts_of(environment().size())) {
+    expect_like_one_rank(gpt(), layout);
+    expect_like_one_rank(bert(), layout);
+  }
 }
 
 TEST(Layouts, BertTrainsAsOnOneRank) {

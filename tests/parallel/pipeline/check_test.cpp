@@ -29,6 +29,17 @@ TEST(Check, StartsActionsWhenTheirInputsAreThere) {
   EXPECT_EQ(playback.peak_activations, (std::vector<double>{2, 1}));
 }
 
+TEST(Check, TakesActionsAsLongAsEachTook) {
+  const std::vector<std::vector<double>> times{{1, 3, 5, 5}, {1, 5, 1, 5}};
+
+  const Playback playback = play(written({"F0 F1 B0 B1", "F0 B0 F1 B1"}, 2), times);
+
+  EXPECT_EQ(playback.start[0], (std::vector<double>{0, 1, 7, 13}));
+  EXPECT_EQ(playback.start[1], (std::vector<double>{1, 2, 7, 8}));
+  EXPECT_EQ(playback.makespan, 18);
+  EXPECT_EQ(playback.bubble_fraction, 1 - 13.0 / 18.0);
+}
+
 TEST(Check, HoldsActivationsUntilTheWeightGradientIsThere) {
   EXPECT_EQ(play(written({"F0 B0 F1 B1 W0 W1"}, 2, true)).peak_activations,
             (std::vector<double>{2}));
