@@ -80,7 +80,10 @@ void Checkpointing::proceed() {
 void Checkpointing::settle(bool must_succeed) {
   if (!saver_.in_flight()) return;
   try {
-    done(saver_.finish());
+    SaveResult result = saver_.finish();
+    // At the end of a run nothing is left that would wait but for the copy.
+    if (must_succeed && saver_.background()) result.blocked_seconds = result.copy_seconds;
+    done(result);
   } catch (const AgreedError& error) {
     newest_ = before_;
     if (must_succeed) throw;

@@ -45,8 +45,11 @@ struct OptimizerState {
 struct SaveResult {
   std::int64_t step = 0;
   std::uint64_t bytes = 0;
-  double seconds = 0;          // from the copy to the commit
-  double blocked_seconds = 0;  // of these, what training waited
+  // From the copy to the commit, on world rank 0; without the time that a part of it was done and
+  // training, in the middle of a step, had not looked.
+  double seconds = 0;
+  double blocked_seconds = 0;  // what training waited for
+  double copy_seconds = 0;     // of these, for the copy; 0 without a background
   std::string path;
   std::string warning;  // of the pruning; "": none. On world rank 0.
 };

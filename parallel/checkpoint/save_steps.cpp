@@ -48,11 +48,14 @@ std::string file_name(int world_rank) {
   return name;
 }
 
+// What is written before the disk is told to begin: enough for it to stream.
+constexpr std::uint64_t writeback_bytes = std::uint64_t{16} << 20;
+
 // Writes tiles one after the other and remembers them.
 class TileWriter {
  public:
   TileWriter(const std::string& directory, int world_rank)
-      : writer_(directory + "/" + file_name(world_rank)) {
+      : path_(directory + "/" + file_name(world_rank)), writer_(path_) {
     part_.files.push_back({.name = file_name(world_rank), .bytes = 0, .crc = 0});
   }
 
@@ -78,20 +81,24 @@ class TileWriter {
     tile.crc = crc32c(data, static_cast<std::size_t>(tile.bytes()));
     tile.offset = writer_.write_all(tile.dataset, type,
                                     {tile.rectangle.rows(), tile.rectangle.columns()}, data);
+    waiting_ += tile.bytes();
+    if (waiting_ >= writeback_bytes) {
+      start_writeback(path_);
+      waiting_ = 0;
+    }
     part_.tiles.push_back(std::move(tile));
   }
 
-  Manifest finish(const std::string& directory) {
+  Manifest finish() {
     writer_.close();
     TileFile& file = part_.files[0];
-    const std::string path = directory + "/" + file.name;
-    fsync_file(path);
-    // Read back: what lies in the file must be what lay in memory.
+    // Read back, while the disk is at work: what lies in the file must be what lay in memory.
     const std::vector<const Tile*> tiles = tiles_by_file(part_)[0];
-    const Checksums sums = checksums_of(path, tiles);
+    const Checksums sums = checksums_of(path_, tiles);
     for (std::size_t i = 0; i < tiles.size(); ++i) {
-      if (sums.tiles[i] != tiles[i]->crc) fail_damaged(path, *tiles[i]);
+      if (sums.tiles[i] != tiles[i]->crc) fail_damaged(path_, *tiles[i]);
     }
+    fsync_file(path_);
     file.bytes = sums.bytes;
     file.crc = sums.file;
     return std::move(part_);
@@ -104,8 +111,10 @@ class TileWriter {
     return std::string(group) + name_of(kind);
   }
 
+  std::string path_;
   hdf5::Writer writer_;
   Manifest part_;
+  std::uint64_t waiting_ = 0;  // bytes the disk has not been told of
 };
 
 std::string parent_of(const std::string& path) {
@@ -177,7 +186,7 @@ Manifest write_rank_file(const std::string& directory,
     writer.add(number, piece, TileKind::m, snapshot.m, snapshot.first);
     writer.add(number, piece, TileKind::v, snapshot.v, snapshot.first);
   }
-  return writer.finish(directory);
+  return writer.finish();
 }
 
 void commit(const std::vector<std::string>& parts,

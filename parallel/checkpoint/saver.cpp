@@ -1,5 +1,6 @@
 #include "parallel/checkpoint/saver.hpp"
 
+#include <algorithm>
 #include <cassert>
 #include <filesystem>
 #include <utility>
@@ -19,6 +20,12 @@ std::int64_t sum_over(Group& group, std::int64_t value) {
   Tensor sum = Tensor::from(std::vector<std::int64_t>{value}, {1});
   group.all_reduce(sum, Reduce::sum, "checkpoint");
   return sum.data<std::int64_t>()[0];
+}
+
+double max_over(Group& group, double value) {
+  Tensor max = Tensor::from(std::vector<double>{value}, {1});
+  group.all_reduce(max, Reduce::max, "checkpoint");
+  return max.data<double>()[0];
 }
 
 void check_optimizer(const Topology& topology, const OptimizerState& optimizer, Span part) {
@@ -73,6 +80,10 @@ CheckpointSaver::~CheckpointSaver() = default;
 
 bool CheckpointSaver::root() const { return environment_.rank() == 0; }
 
+double CheckpointSaver::elapsed() const {
+  return std::chrono::duration<double>(Clock::now() - began_).count();
+}
+
 bool CheckpointSaver::working() const { return busy(written_) || busy(committed_); }
 
 // Without a background the snapshot is the live memory (a copy of a GPU's): training waits until it
@@ -95,6 +106,7 @@ void CheckpointSaver::copy(const OptimizerState& optimizer) {
 void CheckpointSaver::start(const CheckpointMeta& meta, const OptimizerState& optimizer) {
   assert(!in_flight());
   began_ = Clock::now();
+  idle_ = 0;
   result_ = {};
   const Stopwatch blocked(result_.blocked_seconds);
   result_.step = meta.step;
@@ -112,8 +124,12 @@ void CheckpointSaver::start(const CheckpointMeta& meta, const OptimizerState& op
     throw;
   }
   copy(optimizer);
+  if (config_.background) result_.copy_seconds = elapsed();
   written_ = std::async(config_.background ? std::launch::async : std::launch::deferred, [this] {
-    return checkpoint::write_rank_file(temporary_, environment_.rank(), pieces_, snapshot_);
+    Written written{
+        checkpoint::write_rank_file(temporary_, environment_.rank(), pieces_, snapshot_), 0};
+    written.ended = elapsed();
+    return written;
   });
 }
 
@@ -133,13 +149,15 @@ std::optional<SaveResult> CheckpointSaver::advance() {
 }
 
 void CheckpointSaver::gather() {
-  checkpoint::Manifest part;
-  environment_.agree([&] { part = written_.get(); });
+  Written written;
+  environment_.agree([&] { written = written_.get(); });
+  Group& world = environment_.world();
+  idle_ += std::max(0.0, elapsed() - max_over(world, written.ended));
+  checkpoint::Manifest& part = written.part;
   for (const ParameterStore::Entry& entry : store_.entries()) {
     std::vector<index_t>& shape = part.parameters[entry.row->name];
     for (int dim = 0; dim < entry.row->shape.dims(); ++dim) shape.push_back(entry.row->shape[dim]);
   }
-  Group& world = environment_.world();
   result_.bytes =
       static_cast<std::uint64_t>(sum_over(world, static_cast<std::int64_t>(part.bytes())));
   std::vector<std::string> parts = checkpoint::gather_text(world, checkpoint::print_manifest(part));
@@ -149,23 +167,25 @@ void CheckpointSaver::gather() {
       config_.background ? std::launch::async : std::launch::deferred,
       [this, parts = std::move(parts)] {
         checkpoint::commit(parts, meta_, temporary_, result_.path, config_.before_rename);
+        Committed committed{"", elapsed()};
         try {
           if (config_.keep > 0)
             prune_checkpoints(config_.checkpoints, config_.keep, config_.keep_every);
         } catch (const Error& error) {
-          return std::string(error.what());
+          committed.warning = error.what();
         }
-        return std::string();
+        return committed;
       });
 }
 
 SaveResult CheckpointSaver::end() {
+  Committed committed;
   environment_.agree([&] {
-    if (root()) result_.warning = committed_.get();
+    if (root()) committed = committed_.get();
   });
   phase_ = Phase::idle;
-  const std::chrono::duration<double> seconds = Clock::now() - began_;
-  result_.seconds = seconds.count();
+  result_.warning = committed.warning;
+  result_.seconds = std::max(committed.ended - idle_, result_.copy_seconds);
   return result_;
 }
 

@@ -49,11 +49,22 @@ class CheckpointSaver {
   enum class Phase { idle, writing, committing };
   using Clock = std::chrono::steady_clock;
 
+  // What the threads bring; ended: seconds since the save began.
+  struct Written {
+    checkpoint::Manifest part;
+    double ended = 0;
+  };
+  struct Committed {
+    std::string warning;  // of the pruning
+    double ended = 0;
+  };
+
   void copy(const OptimizerState& optimizer);
   void gather();
   SaveResult end();
   void give_up();
   bool root() const;
+  double elapsed() const;  // seconds since the save began
 
   const Environment& environment_;
   const Topology& topology_;
@@ -67,9 +78,10 @@ class CheckpointSaver {
   std::string temporary_;
   SaveResult result_;
   Clock::time_point began_;
-  std::future<checkpoint::Manifest> written_;
-  std::future<std::string> committed_;  // the warning of the pruning
-  std::future<void> touched_;           // the arena's pages
+  double idle_ = 0;  // of the save: it lay ready and nobody had looked
+  std::future<Written> written_;
+  std::future<Committed> committed_;
+  std::future<void> touched_;  // the arena's pages
 };
 
 }  // namespace lockstep

@@ -24,7 +24,6 @@ now() { date +%s.%N; }
 # field EVENT NAME RUN: that number of each such event.
 field() { sed -n "s/^{\"event\":\"$1\",.*\"$2\":\([0-9.e+-]*\).*/\1/p" "$3/metrics.jsonl"; }
 mean() { awk '{ s += $1 } END { print (NR ? s / NR : 0) }'; }
-median() { sort -g | awk '{ x[NR] = $1 } END { print x[int((NR + 1) / 2)] }'; }
 calculate() { awk "BEGIN { print $* }"; }
 
 every=10
@@ -65,13 +64,14 @@ done
 elapsed=$(calculate "$(now) - $began")
 all=$(field step step soak | wc -l)
 useful=$(field step step soak | sort -n -u | wc -l)
-# Of the soak itself: what else the machine does weighs on both sides of the ratio.
-step_seconds=$(field step seconds soak | median)
+# Seconds of the steps that counted: of one done twice, the second time. What else the machine does weighs on all alike.
+worked=$(paste -d ' ' <(field step step soak) <(field step seconds soak) | awk '{ s[$1] = $2 } END { for (k in s) t += s[k]; print t }')
+step_seconds=$(calculate "$worked / $useful")
 restart=$(calculate "$restarts / $faults") notice=$(calculate "$noticing / $faults")
 met=$(calculate "$elapsed / $faults")
 interval=$(calculate "$every * $step_seconds")
 echo "soak: $faults faults in $elapsed s, one each $met s; noticed after $notice s, restart to the first step $restart s"
 echo "lost work: $((all - useful)) of $all steps done twice, $step_seconds s each; saved every $interval s"
-echo "goodput: $(calculate "$useful * $step_seconds / $elapsed")"
+echo "goodput: $(calculate "$worked / $elapsed")"
 # A fault costs half an interval and the save that was under way, which was not yet one.
 echo "predicted: $(calculate "1 - $stall / $interval - ($interval / 2 + $save + $notice + $restart) / $met")"
