@@ -55,13 +55,28 @@ HeadRows<T> rows_of(Tensor& x, const Piece& piece, index_t rows, const Attention
           x.row_stride()};
 }
 
-// to (HS, 64) = transpose of n <= 64 rows, the columns past n zero.
+// Rows of a head lie whole rows of the model apart, where few of them share the first cache: what a
+// tile reads again and again is copied.   to (n, HS)
+template <typename T>
+void copy_rows(T* to, HeadRows<const T> from, index_t first, index_t n, index_t HS) {
+  for (index_t i = 0; i < n; ++i) std::copy_n(from[first + i], HS, to + i * HS);
+}
+template <typename T>
+void copy_back(HeadRows<T> to, const T* from, index_t first, index_t n, index_t HS) {
+  for (index_t i = 0; i < n; ++i) std::copy_n(from + i * HS, HS, to[first + i]);
+}
+
+// to (HS, 64) = transpose of n <= 64 rows, the columns past n zero. A line of a row is read once.
 template <typename T>
 void pack_transposed(T* to, HeadRows<const T> from, index_t first, index_t n, index_t HS) {
-  for (index_t d = 0; d < HS; ++d) {
-    T* column = to + d * tile;
-    for (index_t j = 0; j < n; ++j) column[j] = from[first + j][d];
-    std::fill(column + n, column + tile, T{0});
+  constexpr index_t line = 64 / static_cast<index_t>(sizeof(T));
+  for (index_t d0 = 0; d0 < HS; d0 += line) {
+    const index_t end = std::min(d0 + line, HS);
+    for (index_t j = 0; j < n; ++j) {
+      const T* row = from[first + j];
+      for (index_t d = d0; d < end; ++d) to[d * tile + j] = row[d];
+    }
+    for (index_t d = d0; d < end; ++d) std::fill(to + d * tile + n, to + (d + 1) * tile, T{0});
   }
 }
 
@@ -159,7 +174,8 @@ void forward_piece(const Piece& piece,
   const index_t HS = spec.head_size;
   const T factor = static_cast<T>(1.0 / (1.0 - spec.dropout));
   T* keys = scratch;  // all tiles of k, transposed
-  T* p = keys + HS * rounded_to_tiles(piece.T_k);
+  T* values = keys + HS * rounded_to_tiles(piece.T_k);
+  T* p = values + HS * rounded_to_tiles(piece.T_k);
   T* y_tile = p + tile * tile;
   T* row_max = y_tile + tile * HS;
   T* row_sum = row_max + tile;
@@ -167,6 +183,7 @@ void forward_piece(const Piece& piece,
   for (index_t j0 = 0; j0 < piece.T_k; j0 += tile) {
     pack_transposed(keys + j0 * HS, k, j0, std::min(tile, piece.T_k - j0), HS);
   }
+  copy_rows(values, v, 0, piece.T_k, HS);
   for (index_t i0 = 0; i0 < piece.T_q; i0 += tile) {
     const index_t rows = std::min(tile, piece.T_q - i0);
     std::fill_n(y_tile, rows * HS, T{0});
@@ -177,7 +194,7 @@ void forward_piece(const Piece& piece,
       kernel.multiply(p, tile, q[i0], q.stride, 1, keys + j0 * HS, tile, rows, tile, HS, false);
       kernel.softmax_tile(p, row_max, row_sum, y_tile, HS, static_cast<T>(spec.scale),
                           tiles.at(i0, rows, j0, n, kernel));
-      kernel.multiply(y_tile, HS, p, tile, 1, v[j0], v.stride, rows, HS, n, true);
+      kernel.multiply(y_tile, HS, p, tile, 1, values + j0 * HS, HS, rows, HS, n, true);
     }
     for (index_t i = 0; i < rows; ++i) {
       const bool any =
@@ -215,12 +232,17 @@ void backward_piece(const Piece& piece,
   const index_t HS = spec.head_size;
   T* keys = scratch;
   T* values = keys + HS * tile;
-  T* p = values + HS * tile;
+  T* k = values + HS * tile;  // the tiles at work, in rows
+  T* q = k + HS * tile;
+  T* dy = q + HS * tile;
+  T* dk = dy + HS * tile;
+  T* dv = dk + HS * tile;
+  T* p = dv + HS * tile;
   T* dp = p + tile * tile;
   T* row_dots = dp + tile * tile;
   Tiles tiles(spec, piece, words);
   for (index_t i = 0; i < spec.T_q; ++i) std::fill_n(to.dq[i], HS, T{0});
-  for (index_t j = 0; j < spec.T_k; ++j) {
+  for (index_t j = piece.T_k; j < spec.T_k; ++j) {
     std::fill_n(to.dk[j], HS, T{0});
     std::fill_n(to.dv[j], HS, T{0});
   }
@@ -229,20 +251,24 @@ void backward_piece(const Piece& piece,
     const index_t n = std::min(tile, piece.T_k - j0);
     pack_transposed(keys, in.k, j0, n, HS);
     pack_transposed(values, in.v, j0, n, HS);
+    copy_rows(k, in.k, j0, n, HS);
+    std::fill_n(dk, n * HS, T{0});
+    std::fill_n(dv, n * HS, T{0});
     for (index_t i0 = tiles.first_query_tile(j0); i0 < piece.T_q; i0 += tile) {
       const index_t rows = std::min(tile, piece.T_q - i0);
-      kernel.multiply(p, tile, in.q[i0], in.q.stride, 1, keys, tile, rows, tile, HS, false);
-      kernel.multiply(dp, tile, in.dy[i0], in.dy.stride, 1, values, tile, rows, tile, HS, false);
+      copy_rows(q, in.q, i0, rows, HS);
+      copy_rows(dy, in.dy, i0, rows, HS);
+      kernel.multiply(p, tile, q, HS, 1, keys, tile, rows, tile, HS, false);
+      kernel.multiply(dp, tile, dy, HS, 1, values, tile, rows, tile, HS, false);
       kernel.softmax_tile_backward(p, dp, in.lse + i0, row_dots + i0, static_cast<T>(spec.scale),
                                    static_cast<T>(1.0 / (1.0 - spec.dropout)),
                                    tiles.at(i0, rows, j0, n, kernel));
-      kernel.multiply(to.dv[j0], to.dv.stride, p, 1, tile, in.dy[i0], in.dy.stride, n, HS, rows,
-                      true);
-      kernel.multiply(to.dk[j0], to.dk.stride, dp, 1, tile, in.q[i0], in.q.stride, n, HS, rows,
-                      true);
-      kernel.multiply(to.dq[i0], to.dq.stride, dp, tile, 1, in.k[j0], in.k.stride, rows, HS, n,
-                      true);
+      kernel.multiply(dv, HS, p, 1, tile, dy, HS, n, HS, rows, true);
+      kernel.multiply(dk, HS, dp, 1, tile, q, HS, n, HS, rows, true);
+      kernel.multiply(to.dq[i0], to.dq.stride, dp, tile, 1, k, HS, rows, HS, n, true);
     }
+    copy_back(to.dk, dk, j0, n, HS);
+    copy_back(to.dv, dv, j0, n, HS);
   }
 }
 
@@ -255,7 +281,8 @@ void attention_forward(Tensor& y,
                        const Tensor& v,
                        const AttentionSpec& spec) {
   const index_t HS = spec.head_size;
-  Scratch scratch(HS * rounded_to_tiles(spec.T_k) + tile * tile + tile * HS + 2 * tile, q.dtype());
+  Scratch scratch(2 * HS * rounded_to_tiles(spec.T_k) + tile * tile + tile * HS + 2 * tile,
+                  q.dtype());
   with_type(q.dtype(), [&](auto zero) {
     using T = decltype(zero);
     for_pieces(spec.B * spec.heads, spec.T_q * spec.T_k * HS, [&](index_t number) {
@@ -279,7 +306,7 @@ void attention_backward(Tensor& dq,
                         const Tensor& lse,
                         const AttentionSpec& spec) {
   const index_t T_q = spec.T_q, T_k = spec.T_k, HS = spec.head_size;
-  Scratch scratch(2 * HS * tile + 2 * tile * tile + T_q, q.dtype());
+  Scratch scratch(7 * HS * tile + 2 * tile * tile + T_q, q.dtype());
   with_type(q.dtype(), [&](auto zero) {
     using T = decltype(zero);
     for_pieces(spec.B * spec.heads, T_q * T_k * HS, [&](index_t number) {

@@ -53,6 +53,26 @@ inline void add_multiplied(__m256d& sum, const double* a, const __m256d& b) {
   add_multiplied(sum, _mm256_broadcast_sd(a), b);
 }
 
+// 64-bit lanes that hold 32-bit words in their low halves.
+typedef std::uint64_t Words __attribute__((vector_size(32)));
+constexpr index_t lanes_of_words = 4;
+
+inline Words all_words(std::uint32_t word) { return Words{} + word; }
+inline Words counted_words(std::uint32_t first) { return Words{0, 1, 2, 3} + first; }
+inline Words product_of_words(const Words& a, const Words& b) {
+  return reinterpret_cast<Words>(
+      _mm256_mul_epu32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+}
+// a0 b0 a1 b1 ...
+inline void store_interleaved(std::uint32_t* to, const Words& a, const Words& b) {
+  const __m256i first = reinterpret_cast<__m256i>(a), second = reinterpret_cast<__m256i>(b);
+  const __m256i even = _mm256_unpacklo_epi64(first, second);
+  const __m256i odd = _mm256_unpackhi_epi64(first, second);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_permute2x128_si256(even, odd, 0x20));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 8),
+                      _mm256_permute2x128_si256(even, odd, 0x31));
+}
+
 #include "core/ops/cpu/kernels_transpose.inc"
 
 // to[k to_row + j] = from[j from_row + k], k, j < 8, j past `rows` zero: pairs, quadruples, then

@@ -53,6 +53,25 @@ inline void add_multiplied(__m512d& sum, const double* a, const __m512d& b) {
   asm volatile("vfmadd231pd %1%{1to8%}, %2, %0" : "+v"(sum) : "m"(*a), "v"(b));
 }
 
+// 64-bit lanes that hold 32-bit words in their low halves.
+typedef std::uint64_t Words __attribute__((vector_size(64)));
+constexpr index_t lanes_of_words = 8;
+
+inline Words all_words(std::uint32_t word) { return Words{} + word; }
+inline Words counted_words(std::uint32_t first) { return Words{0, 1, 2, 3, 4, 5, 6, 7} + first; }
+inline Words product_of_words(const Words& a, const Words& b) {
+  return reinterpret_cast<Words>(
+      _mm512_maskz_mul_epu32(0xff, reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+}
+// a0 b0 a1 b1 ...
+inline void store_interleaved(std::uint32_t* to, const Words& a, const Words& b) {
+  const __m512i low = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
+  const __m512i high = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
+  const __m512i first = reinterpret_cast<__m512i>(a), second = reinterpret_cast<__m512i>(b);
+  _mm512_storeu_si512(to, _mm512_permutex2var_epi64(first, low, second));
+  _mm512_storeu_si512(to + 16, _mm512_permutex2var_epi64(first, high, second));
+}
+
 #include "core/ops/cpu/kernels_transpose.inc"
 
 // to[k to_row + j] = from[j from_row + k], k, j < 16, j past `rows` zero: four rounds that swap

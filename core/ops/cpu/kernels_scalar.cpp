@@ -82,6 +82,23 @@ inline void transpose(T* to, index_t to_row, const T* from, index_t from_row, in
   }
 }
 
+// 64-bit lanes that hold 32-bit words in their low halves.
+typedef std::uint64_t Words __attribute__((vector_size(16)));
+constexpr index_t lanes_of_words = 2;
+
+inline Words all_words(std::uint32_t word) { return Words{} + word; }
+inline Words counted_words(std::uint32_t first) { return Words{0, 1} + first; }
+inline Words product_of_words(const Words& a, const Words& b) {
+  return reinterpret_cast<Words>(
+      _mm_mul_epu32(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
+}
+// a0 b0 a1 b1 ...
+inline void store_interleaved(std::uint32_t* to, const Words& a, const Words& b) {
+  const __m128i first = reinterpret_cast<__m128i>(a), second = reinterpret_cast<__m128i>(b);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_unpacklo_epi64(first, second));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to + 4), _mm_unpackhi_epi64(first, second));
+}
+
 }  // namespace
 }  // namespace lockstep::cpu::scalar
 
