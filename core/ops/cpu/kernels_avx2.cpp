@@ -46,12 +46,6 @@ inline void add_multiplied(__m256& sum, const __m256& a, const __m256& b) {
 inline void add_multiplied(__m256d& sum, const __m256d& a, const __m256d& b) {
   asm volatile("vfmadd231pd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
 }
-inline void add_multiplied(__m256& sum, const float* a, const __m256& b) {
-  add_multiplied(sum, _mm256_broadcast_ss(a), b);
-}
-inline void add_multiplied(__m256d& sum, const double* a, const __m256d& b) {
-  add_multiplied(sum, _mm256_broadcast_sd(a), b);
-}
 
 // 64-bit lanes that hold 32-bit words in their low halves.
 typedef std::uint64_t Words __attribute__((vector_size(32)));

@@ -66,12 +66,6 @@ template <typename V>
 inline void add_multiplied(V& sum, const V& a, const V& b) {
   sum = multiply_add(a, b, sum);
 }
-inline void add_multiplied(__m128& sum, const float* a, const __m128& b) {
-  sum = multiply_add(_mm_set1_ps(*a), b, sum);
-}
-inline void add_multiplied(__m128d& sum, const double* a, const __m128d& b) {
-  sum = multiply_add(_mm_set1_pd(*a), b, sum);
-}
 
 // to[k to_row + j] = from[j from_row + k] for one vector's lanes of k and j, j past `rows` zero.
 template <typename T>
