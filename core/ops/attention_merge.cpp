@@ -3,7 +3,6 @@
 #include <cassert>
 
 #include "core/ops/cpu/attention_merge.hpp"
-#include "core/ops/cuda/attention_merge.hpp"
 #include "core/ops/dispatch.hpp"
 
 namespace lockstep {
@@ -15,7 +14,8 @@ void attention_merge(Tensor& y,
                      const AttentionSpec& spec) {
   assert(y.shape() == y_part.shape() && lse.count() == lse_part.count());
   assert(lse.count() == spec.B * spec.heads * spec.T_q && lse.dtype() == y.dtype());
-  LOCKSTEP_DISPATCH(y.device(), attention_merge(y, lse, y_part, lse_part, spec));
+  require_cpu(y.device());
+  cpu::attention_merge(y, lse, y_part, lse_part, spec);
 }
 
 }  // namespace lockstep

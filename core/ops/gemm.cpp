@@ -3,6 +3,7 @@
 #include "core/ops/cpu/gemm.hpp"
 #include "core/ops/cuda/gemm.hpp"
 #include "core/ops/dispatch.hpp"
+#include "core/ops/elementwise.hpp"
 
 namespace lockstep {
 namespace {
@@ -51,6 +52,7 @@ void gemm_fixed(Tensor& c,
   cpu::gemm_fixed(c, a, transpose_a, b, transpose_b, order, accumulate);
 }
 
+// The CPU adds the bias while a tile of c is in registers.
 void gemm_bias(Tensor& c,
                const Tensor& a,
                Transpose transpose_a,
@@ -59,8 +61,12 @@ void gemm_bias(Tensor& c,
                const Tensor& bias) {
   assert(fits(c, a, transpose_a, b, transpose_b));
   assert(bias.dtype() == c.dtype() && bias.count() == c.columns() && bias.contiguous());
-  if (c.count() == 0) return;
-  LOCKSTEP_DISPATCH(c.device(), gemm_bias(c, a, transpose_a, b, transpose_b, bias));
+  if (c.device().kind != Device::Kind::cpu) {
+    gemm(c, a, transpose_a, b, transpose_b);
+    add_bias(c, bias);
+  } else if (c.count() > 0) {
+    cpu::gemm(c, a, transpose_a, b, transpose_b, Accumulate::no, bias);
+  }
 }
 
 void gemm_reference(Tensor& c,

@@ -20,7 +20,6 @@ constexpr int most_chunks = most_head_size / warp_size;  // of 32 columns, one t
 
 struct Shape {
   index_t T_q, T_k, heads, HS;
-  index_t first_query, first_key;  // positions of row 0
   bool causal;
   float scale;
   const std::int32_t* lengths;     // (B), may be null
@@ -36,16 +35,13 @@ struct Piece {
   index_t sample, head, T_q, T_k;  // T_q, T_k: rows that take part
 };
 
-__device__ inline index_t lesser(index_t a, index_t b) { return a < b ? a : b; }
-__device__ inline index_t clamped(index_t x, index_t most) { return x < 0 ? 0 : lesser(x, most); }
-
 __device__ Piece piece_of(const Shape& shape) {
   const index_t sample = blockIdx.x / shape.heads, head = blockIdx.x % shape.heads;
   Piece piece{sample, head, shape.T_q, shape.T_k};
   if (shape.lengths != nullptr) {
     const index_t length = shape.lengths[sample];
-    piece.T_q = clamped(length - shape.first_query, shape.T_q);
-    piece.T_k = clamped(length - shape.first_key, shape.T_k);
+    piece.T_q = length < shape.T_q ? length : shape.T_q;
+    piece.T_k = length < shape.T_k ? length : shape.T_k;
   }
   return piece;
 }
@@ -122,8 +118,7 @@ __device__ void store_row(T* to, const float (&sums)[most_chunks], float factor,
 }
 
 __device__ inline bool visible(const Shape& shape, const Piece& piece, index_t i, index_t j) {
-  return i < piece.T_q && j < piece.T_k &&
-         (!shape.causal || j + shape.first_key <= i + shape.first_query);
+  return i < piece.T_q && j < piece.T_k && (!shape.causal || j <= i);
 }
 
 // 1 / (1 - p) where the probability of (i, j) is kept, else 0.
@@ -131,33 +126,21 @@ __device__ inline float kept(const Shape& shape, const Piece& piece, index_t i, 
   if (shape.threshold >> 32 != 0) return 1.0f;
   const auto id = static_cast<std::uint64_t>(shape.sample_ids[piece.sample]);
   const auto head = static_cast<std::uint32_t>(shape.first_head + piece.head);
-  const index_t key = shape.first_key + j;
   const PhiloxCounter words =
-      philox({static_cast<std::uint32_t>(key / 4),
-              static_cast<std::uint32_t>(shape.first_query + i), static_cast<std::uint32_t>(id),
+      philox({static_cast<std::uint32_t>(j / 4), static_cast<std::uint32_t>(i),
+              static_cast<std::uint32_t>(id),
               (static_cast<std::uint32_t>(id >> 32) & 0xffffu) | (head << 16)},
              shape.key);
-  return words[static_cast<unsigned>(key % 4)] < static_cast<std::uint32_t>(shape.threshold)
+  return words[static_cast<unsigned>(j % 4)] < static_cast<std::uint32_t>(shape.threshold)
              ? shape.keep_factor
              : 0.0f;
 }
 
+__device__ inline index_t lesser(index_t a, index_t b) { return a < b ? a : b; }
+
 // This warp's row r of the block's rows, which start at `first`.
 __device__ inline index_t own_row(index_t first, int r) {
   return first + threadIdx.x / warp_size * rows_per_warp + r;
-}
-
-// Keys [0, end) are all that queries [first, first + 32) may see.
-__device__ inline index_t last_key(const Shape& shape, const Piece& piece, index_t first) {
-  if (first >= piece.T_q) return 0;
-  const index_t ahead = shape.first_query - shape.first_key;
-  return shape.causal ? lesser(piece.T_k, first + ahead + tile) : piece.T_k;
-}
-
-// The first tile of queries of which one sees a key at or past `first`.
-__device__ inline index_t first_query_tile(const Shape& shape, index_t first) {
-  const index_t query = first - (shape.first_query - shape.first_key);
-  return shape.causal && query > 0 ? query / tile * tile : 0;
 }
 
 template <typename T>
@@ -178,7 +161,8 @@ __global__ void __launch_bounds__(threads) forward_kernel(RowsOf<T> y,
     row_max[r] = -INFINITY;
     row_sum[r] = 0;
   }
-  const index_t end = last_key(shape, piece, first);
+  index_t end = first < piece.T_q ? piece.T_k : 0;
+  if (shape.causal) end = lesser(end, first + tile);
   for (index_t j0 = 0; j0 < end; j0 += tile) {
     load_tile(rows, k, piece, shape, shape.T_k, piece.T_k, j0);
 #pragma unroll
@@ -257,7 +241,8 @@ __global__ void __launch_bounds__(threads) dq_kernel(RowsOf<T> dq, Inputs<T> in,
   const index_t statistics = static_cast<index_t>(blockIdx.x) * shape.T_q;
   float sums[rows_per_warp][most_chunks] = {};
   float dp[rows_per_warp];
-  const index_t end = last_key(shape, piece, first);
+  index_t end = first < piece.T_q ? piece.T_k : 0;
+  if (shape.causal) end = lesser(end, first + tile);
   for (index_t j0 = 0; j0 < end; j0 += tile) {
     load_tile(rows, in.v, piece, shape, shape.T_k, piece.T_k, j0);
 #pragma unroll
@@ -298,7 +283,7 @@ __global__ void __launch_bounds__(threads)
   float k_sums[rows_per_warp][most_chunks] = {}, v_sums[rows_per_warp][most_chunks] = {};
   float p[rows_per_warp];
   const index_t end = first < piece.T_k ? piece.T_q : 0;
-  for (index_t i0 = first_query_tile(shape, first); i0 < end; i0 += tile) {
+  for (index_t i0 = shape.causal ? first : 0; i0 < end; i0 += tile) {
     const index_t i = lesser(i0 + lane, shape.T_q - 1);
     const float lse = in.lse[statistics + i], row_dot = in.dots[statistics + i];
     load_tile(rows, in.q, piece, shape, shape.T_q, piece.T_q, i0);
@@ -339,8 +324,6 @@ Shape shape_of(const AttentionSpec& spec) {
           .T_k = spec.T_k,
           .heads = spec.heads,
           .HS = spec.head_size,
-          .first_query = spec.first_query,
-          .first_key = spec.first_key,
           .causal = spec.mask == Mask::causal,
           .scale = static_cast<float>(spec.scale),
           .lengths = spec.lengths.defined() ? spec.lengths.data<std::int32_t>() : nullptr,

@@ -14,7 +14,7 @@ struct Drop {
   RowsOf<const T> x, residual;  // residual.data may be null
   index_t columns;
   const std::int64_t* sample_ids;
-  index_t T_positions, first_row, first_position;
+  index_t T_positions, first_row;
   PhiloxKey key;
   std::uint32_t threshold;
   float factor;
@@ -22,7 +22,7 @@ struct Drop {
   __device__ void operator()(index_t row, index_t first) const {
     const index_t global = first_row + row;
     const auto sample = static_cast<std::uint64_t>(sample_ids[global / T_positions]);
-    const auto position = static_cast<std::uint32_t>(first_position + global % T_positions);
+    const auto position = static_cast<std::uint32_t>(global % T_positions);
     for (index_t column = first; column < first + per_call && column < columns; column += 4) {
       const PhiloxCounter words =
           philox({static_cast<std::uint32_t>(column / 4), position,
@@ -70,8 +70,8 @@ void dropout_forward(Tensor& y, const Tensor& x, const Tensor& residual, const D
               residual.defined() ? rows_of<T>(residual) : RowsOf<const T>{nullptr, 0};
           map(Runtime::of(x.device()), {x.rows(), x.columns()}, Kernel::per_call,
               Kernel{rows_of<T>(y), rows_of<T>(x), other, x.columns(),
-                     spec.sample_ids.data<std::int64_t>(), spec.T, spec.first_row,
-                     spec.first_position, spec.key, static_cast<std::uint32_t>(threshold),
+                     spec.sample_ids.data<std::int64_t>(), spec.T, spec.first_row, spec.key,
+                     static_cast<std::uint32_t>(threshold),
                      static_cast<float>(1.0 / (1.0 - spec.probability))});
         },
         x, y, residual);

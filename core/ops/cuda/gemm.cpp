@@ -3,7 +3,6 @@
 #include "core/ops/cuda/gemm.hpp"
 
 #include "core/cuda/matmul.hpp"
-#include "core/ops/cuda/elementwise.hpp"
 
 namespace lockstep::cuda {
 
@@ -25,26 +24,6 @@ void gemm(Tensor& c,
           .right_transposed = transpose_a == Transpose::yes,
           .accumulate = accumulate == Accumulate::yes,
           .bias = Tensor()});
-}
-
-void gemm_bias(Tensor& c,
-               const Tensor& a,
-               Transpose transpose_a,
-               const Tensor& b,
-               Transpose transpose_b,
-               const Tensor& bias) {
-  if (a.shape()[transpose_a == Transpose::yes ? 0 : 1] == 0) {
-    c.fill_zero();
-    cuda::add_bias(c, bias);
-    return;
-  }
-  matmul({.out = c,
-          .left = b,
-          .left_transposed = transpose_b == Transpose::yes,
-          .right = a,
-          .right_transposed = transpose_a == Transpose::yes,
-          .accumulate = false,
-          .bias = bias});
 }
 
 }  // namespace lockstep::cuda

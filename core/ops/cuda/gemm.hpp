@@ -10,11 +10,5 @@ void gemm(Tensor& c,
           const Tensor& b,
           Transpose transpose_b,
           Accumulate accumulate);
-void gemm_bias(Tensor& c,
-               const Tensor& a,
-               Transpose transpose_a,
-               const Tensor& b,
-               Transpose transpose_b,
-               const Tensor& bias);
 
 }  // namespace lockstep::cuda

@@ -63,7 +63,6 @@ inline constexpr emulation::Coordinates<&emulation::ThreadPlace::block, emulatio
 inline constexpr emulation::Coordinates<&emulation::ThreadPlace::block_size, dim3> blockDim;
 inline constexpr emulation::Coordinates<&emulation::ThreadPlace::grid_size, dim3> gridDim;
 
-inline void __syncwarp() { emulation::exchange(0, emulation::lane()); }
 inline void __syncthreads() { emulation::wait_for_block(); }
 template <typename T>
 T __shfl_xor_sync(unsigned, T value, int mask) {

@@ -3,7 +3,6 @@
 
 #include <cmath>
 
-#include "core/ops/attention_merge.hpp"
 #include "tests/support/cuda.hpp"
 
 namespace lockstep {
@@ -98,54 +97,6 @@ TEST_F(CudaAttention, MoreKeysThanQueries) {
   const Tensor y_gpu = forward(on_gpu(q), on_gpu(k), on_gpu(v));
 
   EXPECT_LE(test::relative_error(on_cpu(y_gpu), y), tolerance(DType::f32, 56));
-}
-
-// A run of keys of a longer sequence, and the rest of it merged in: what one rank of a ring does.
-TEST_F(CudaAttention, RunsOfKeysMergeIntoTheWhole) {
-  constexpr index_t B = 3, T_q = 37, width = 32;
-  AttentionSpec early = spec_of(B, T_q, 2, 16, Mask::causal);
-  early.first_query = 21;
-  early.T_k = 21;
-  early.lengths = Tensor::from<std::int32_t>({58, 40, 9}, {B});
-  early.dropout = 0.3;
-  early.dropout_key = philox_key(1, 2, 3);
-  early.sample_ids = Tensor::from<std::int64_t>({3, 4, 5}, {B});
-  AttentionSpec own = early;
-  own.first_key = 21;
-  own.T_k = T_q;
-  const Tensor q = numbers({B * T_q, width}, 1), k_early = numbers({B * 21, width}, 2),
-               v_early = numbers({B * 21, width}, 3), k = numbers({B * T_q, width}, 4),
-               v = numbers({B * T_q, width}, 5), dy = numbers({B * T_q, width}, 6);
-  struct Results {
-    Tensor y, lse, dq, dk, dv;
-  };
-  const auto run = [&](const auto& put, AttentionSpec first, AttentionSpec second) {
-    for (AttentionSpec* spec : {&first, &second}) {
-      spec->lengths = put(spec->lengths);
-      spec->sample_ids = put(spec->sample_ids);
-    }
-    const Tensor queries = put(q);
-    Results r{put(q).clone(), put(numbers({B, 2, T_q}, 7)), put(q).clone(), put(k_early).clone(),
-              put(v_early).clone()};
-    Tensor y_part = r.y.clone(), lse_part = r.lse.clone();
-    attention_forward(r.y, r.lse, queries, put(k), put(v), second);
-    attention_forward(y_part, lse_part, queries, put(k_early), put(v_early), first);
-    attention_merge(r.y, r.lse, y_part, lse_part, first);
-    attention_backward(r.dq, r.dk, r.dv, put(dy), queries, put(k_early), put(v_early), r.y, r.lse,
-                       first);
-    return r;
-  };
-
-  const Results cpu = run([](const Tensor& x) { return x; }, early, own);
-  const Results cuda = run(
-      [](const Tensor& x) { return x.dtype() == DType::f64 ? on_gpu(x) : x.to(gpu); }, early, own);
-
-  const double bound = tolerance(DType::f32, 58 + 16);
-  EXPECT_LE(test::relative_error(on_cpu(cuda.y), cpu.y), bound);
-  EXPECT_LE(test::relative_error(on_cpu(cuda.lse), cpu.lse), bound);
-  EXPECT_LE(test::relative_error(on_cpu(cuda.dq), cpu.dq), bound);
-  EXPECT_LE(test::relative_error(on_cpu(cuda.dk), cpu.dk), bound);
-  EXPECT_LE(test::relative_error(on_cpu(cuda.dv), cpu.dv), bound);
 }
 
 TEST_F(CudaAttention, DropsTheProbabilitiesTheCpuDrops) {
