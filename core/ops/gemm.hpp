@@ -1,7 +1,7 @@
 // c = op(a) op(b), or c += op(a) op(b).   op(a) (M, K)  op(b) (K, N)  c (M, N); op is the identity
 // or the transpose. Rows of a, b, c may be strided. Any size may be 0 (K = 0: c = 0, or unchanged
-// when accumulating). On the CPU an element's sum depends on K alone: not on M, N, threads or
-// strides.
+// when accumulating). On the CPU f32 goes through oneDNN: equal calls give equal bits with one
+// number of threads; gemm_fixed() is for sums that must not follow threads or sizes.
 #pragma once
 
 #include "core/ops/sum_order.hpp"

@@ -79,29 +79,6 @@ struct Kernels {
                      index_t K);
   index_t panel_rows;
 
-  // c = or += a b over one packed tile of at most packed_rows by packed_columns. a (K,
-  // packed_rows), b (K, packed_columns), packed. c_from: what is added to the sum (c itself, a bias
-  // row with stride 0), or null. The sum is one chain over k that starts at zero.
-  void (*multiply_packed_tile)(T* c,
-                               index_t c_row,
-                               const T* c_from,
-                               index_t c_from_row,
-                               const T* a,
-                               const T* b,
-                               index_t rows,
-                               index_t columns,
-                               index_t K);
-  // to (K, width) with to(k, i) = from[i * from_i + k * from_k], i < n <= width; `to` needs room
-  // for 8 elements more.
-  void (*pack_operand)(T* to,
-                       index_t width,
-                       const T* from,
-                       index_t from_i,
-                       index_t from_k,
-                       index_t n,
-                       index_t K);
-  index_t packed_rows, packed_columns;
-
   // rounds x 12 multiply-adds of `lanes` elements in registers: what peak_gflops() times.
   T (*multiply_add_rounds)(index_t rounds);
   index_t lanes;

@@ -67,8 +67,6 @@ inline void store_interleaved(std::uint32_t* to, const Words& a, const Words& b)
                       _mm256_permute2x128_si256(even, odd, 0x31));
 }
 
-#include "core/ops/cpu/kernels_transpose.inc"
-
 // to[k to_row + j] = from[j from_row + k], k, j < 8, j past `rows` zero: pairs, quadruples, then
 // halves of registers.
 inline void transpose(float* to,

@@ -72,8 +72,6 @@ inline void store_interleaved(std::uint32_t* to, const Words& a, const Words& b)
   _mm512_storeu_si512(to + 16, _mm512_permutex2var_epi64(first, high, second));
 }
 
-#include "core/ops/cpu/kernels_transpose.inc"
-
 // to[k to_row + j] = from[j from_row + k], k, j < 16, j past `rows` zero: four rounds that swap
 // blocks of 8, 4, 2 and 1 columns between rows as far apart.
 template <int distance>

@@ -10,8 +10,6 @@ namespace {
 
 constexpr int tile_vectors = 2;
 constexpr bool multiplies_from_memory = false;
-template <typename T>
-constexpr index_t transposed_block = 1;  // element by element
 
 template <typename T>
 struct Vector;

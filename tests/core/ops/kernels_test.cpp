@@ -127,21 +127,6 @@ void expect_threads_do_not_matter(F op) {
   EXPECT_TRUE(same_bits(one, three));
 }
 
-TEST(OpsThreads, ChangeNoBitOfAProduct) {
-  for (const DType dtype : {DType::f32, DType::f64}) {
-    for (const index_t M : {1, 17, 256, 520}) {
-      for (const index_t N : {1, 256}) {
-        const Tensor a = random_tensor({M, 1000}, dtype, 1), b = random_tensor({N, 1000}, dtype, 2);
-        expect_threads_do_not_matter([&] {
-          Tensor c = Tensor::zeros({M, N}, dtype);
-          gemm(c, a, Transpose::no, b, Transpose::yes);
-          return c;
-        });
-      }
-    }
-  }
-}
-
 TEST(OpsThreads, ChangeNoBitOfSumsOverRows) {
   const Tensor x = random_tensor({600, 300}, DType::f32, 1),
                ones = random_tensor({300}, DType::f32, 2);
