@@ -22,7 +22,7 @@ constexpr index_t most_depth = 384;     // of a block of K: a panel of a stays i
 constexpr index_t most_rows = 1024;     // of c at a time: packed a and b stay in the last cache
 constexpr index_t most_columns = 3072;  // of c at a time
 constexpr index_t group_rows = 8;       // tiles of a piece
-constexpr index_t group_columns = 16;  // tiles of a piece: its panels of b stay in the second cache
+constexpr index_t group_columns = 8;  // tiles of a piece: its panels of b stay in the second cache
 
 // Indices [k0, k0 + depth) of chain `chain`.
 struct Block {
@@ -65,7 +65,7 @@ class FixedProduct {
   FixedProduct(Tensor& c, View<T> a, View<T> b, const SumOrder& order, Accumulate accumulate)
       : kernel_(kernels<T>()),
         tile_rows_(kernel_.panel_rows),
-        tile_columns_(2 * kernel_.lanes),
+        tile_columns_(kernel_.panel_columns),
         c_(c.data<T>()),
         c_row_(c.row_stride()),
         M_(c.rows()),
@@ -195,7 +195,7 @@ class FixedProduct {
 
   std::size_t at(index_t row) const { return static_cast<std::size_t>(row * tile_columns_); }
 
-  static constexpr std::size_t most_tile = 14 * 32;
+  static constexpr std::size_t most_tile = 8 * 48;
 
   const Kernels<T>& kernel_;
   const index_t tile_rows_, tile_columns_;

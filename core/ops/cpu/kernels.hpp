@@ -36,12 +36,12 @@ struct AttentionTile {
   std::uint32_t threshold;
 };
 
-// One register tile of a product of packed panels: panel_rows rows of 2 lanes columns.
+// One register tile of a product of packed panels: panel_rows by panel_columns.
 //   t = start (or +0);  t = fma(a[k], b[k], t) for k in order;  t = joined[i] + t in order;  to = t
 template <typename T>
 struct PanelTile {
   const T* a;  // (K, panel_rows)
-  const T* b;  // (K, 2 lanes)
+  const T* b;  // (K, panel_columns)
   index_t K;
   const T* start;  // or null
   index_t start_stride;
@@ -77,7 +77,7 @@ struct Kernels {
                      index_t from_k,
                      index_t n,
                      index_t K);
-  index_t panel_rows;
+  index_t panel_rows, panel_columns;
 
   // rounds x 12 multiply-adds of `lanes` elements in registers: what peak_gflops() times.
   T (*multiply_add_rounds)(index_t rounds);

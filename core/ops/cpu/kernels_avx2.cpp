@@ -9,6 +9,7 @@ namespace lockstep::cpu::avx2 {
 namespace {
 
 constexpr int tile_vectors = 2;  // 12 of 16 registers hold sums
+constexpr int panel_rows = 6, panel_vectors = 2;
 constexpr bool multiplies_from_memory = false;
 
 template <typename T>

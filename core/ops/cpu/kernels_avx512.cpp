@@ -9,6 +9,7 @@ namespace lockstep::cpu::avx512 {
 namespace {
 
 constexpr int tile_vectors = 4;  // 24 of 32 registers hold sums
+constexpr int panel_rows = 8, panel_vectors = 3;
 constexpr bool multiplies_from_memory = true;
 
 template <typename T>

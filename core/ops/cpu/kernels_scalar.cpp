@@ -9,6 +9,7 @@ namespace lockstep::cpu::scalar {
 namespace {
 
 constexpr int tile_vectors = 2;
+constexpr int panel_rows = 4, panel_vectors = 2;
 constexpr bool multiplies_from_memory = false;
 
 template <typename T>
