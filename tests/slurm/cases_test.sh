@@ -6,19 +6,8 @@
 set -u
 lockstep=$(readlink -f "$1")
 shift
-root=$(cd "$(dirname "$0")/../.." && pwd)
-script=$root/launch/slurm/pretrain.sbatch
-bed=
-for place in "${LOCKSTEP_SHARED:-}" "$root/../shared"; do
-  if [ -z "$bed" ] && [ -n "$place" ] && [ -x "$place/testbed/slurm-up" ]; then bed=$place/testbed; fi
-done
-skip() {
-  echo "skipped: $*"
-  exit 77
-}
-[ -n "$bed" ] || skip "no test bed: set LOCKSTEP_SHARED to the directory that holds testbed/slurm-up"
-command -v slurmctld >/dev/null || skip "Slurm is not installed"
-[ "$(id -u)" = 0 ] || skip "a Slurm of one's own needs root"
+# shellcheck source=tests/slurm/common.sh
+. "$(dirname "$0")/common.sh"
 
 cases=('save signal' scancel 'kill -9 of a rank' 'frozen rank' 'all ranks frozen' preemption 'cut link')
 work=$(mktemp -d) || exit 1
