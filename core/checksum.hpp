@@ -11,6 +11,8 @@ namespace lockstep {
 // Chainable: crc32c(b, m, crc32c(a, n)) is the CRC of a followed by b. crc32c("123456789", 9) =
 // 0xE3069283.
 std::uint32_t crc32c(const void* data, std::size_t bytes, std::uint32_t crc = 0);
+// Of what has CRC a followed by b_bytes bytes that have CRC b.
+std::uint32_t crc32c_joined(std::uint32_t a, std::uint32_t b, std::uint64_t b_bytes);
 
 class Sha256 {
  public:

@@ -54,19 +54,19 @@ Checksums checksums_of(const std::string& path, const std::vector<const Tile*>& 
   Checksums sums{
       .bytes = reader.bytes(), .file = 0, .tiles = std::vector<std::uint32_t>(tiles.size())};
   std::vector<std::byte> buffer(chunk_bytes);
-  std::size_t next = 0;  // the first tile that does not end before `at`
+  std::size_t next = 0;
   for (std::uint64_t at = 0; at < sums.bytes;) {
-    const std::uint64_t end = std::min<std::uint64_t>(at + chunk_bytes, sums.bytes);
+    const auto end_of = [&](const Tile& tile) { return tile.offset + tile.bytes(); };
+    while (next < tiles.size() && end_of(*tiles[next]) <= at) ++next;
+    const bool in_tile = next < tiles.size() && tiles[next]->offset <= at;
+    std::uint64_t end = std::min<std::uint64_t>(at + chunk_bytes, sums.bytes);
+    if (next < tiles.size())
+      end = std::min(end, in_tile ? end_of(*tiles[next]) : tiles[next]->offset);
+    // Each byte is summed once, for its tile and for the file.
     reader.read(at, buffer.data(), static_cast<std::size_t>(end - at));
-    sums.file = crc32c(buffer.data(), static_cast<std::size_t>(end - at), sums.file);
-    while (next < tiles.size() && tiles[next]->offset < end) {
-      const std::uint64_t tile_end = tiles[next]->offset + tiles[next]->bytes();
-      const std::uint64_t from = std::max(at, tiles[next]->offset), to = std::min(end, tile_end);
-      sums.tiles[next] = crc32c(buffer.data() + (from - at), static_cast<std::size_t>(to - from),
-                                sums.tiles[next]);
-      if (tile_end > end) break;
-      ++next;
-    }
+    const std::uint32_t crc = crc32c(buffer.data(), static_cast<std::size_t>(end - at));
+    sums.file = crc32c_joined(sums.file, crc, end - at);
+    if (in_tile) sums.tiles[next] = crc32c_joined(sums.tiles[next], crc, end - at);
     at = end;
   }
   return sums;

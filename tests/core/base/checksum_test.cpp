@@ -39,6 +39,24 @@ TEST(Crc32c, OfPartsInOrderIsThatOfTheWhole) {
   }
 }
 
+// Long pieces are summed by three runs at once, short ones byte after byte.
+TEST(Crc32c, OfManyBytesIsThatOfTheirSmallParts) {
+  std::vector<std::uint8_t> bytes(200'001);
+  for (std::size_t i = 0; i < bytes.size(); ++i)
+    bytes[i] = static_cast<std::uint8_t>(i * i / 251 + i);
+  std::uint32_t expected = 0;
+  for (std::size_t i = 0; i < bytes.size(); i += 1000)
+    expected = crc32c(&bytes[i], std::min<std::size_t>(1000, bytes.size() - i), expected);
+
+  EXPECT_EQ(crc32c(bytes.data(), bytes.size()), expected);
+  for (const std::size_t cut : {0, 1, 24'576, 24'577, 100'000, 200'000, 200'001}) {
+    const std::size_t rest = bytes.size() - cut;
+    EXPECT_EQ(crc32c_joined(crc32c(bytes.data(), cut), crc32c(bytes.data() + cut, rest), rest),
+              expected)
+        << cut;
+  }
+}
+
 TEST(Sha256, GivesThePublishedValues) {
   EXPECT_EQ(sha256(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
   EXPECT_EQ(sha256("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
