@@ -58,13 +58,6 @@ int write_all(int file, const std::string& content) {
 }  // namespace
 
 void fsync_file(const std::string& path) { fsync_path(path, O_RDONLY); }
-void start_writeback(const std::string& path) {
-  const int file = open_path(path, O_RDONLY);
-  if (file < 0) return;
-  (void)sync_file_range(file, 0, 0, SYNC_FILE_RANGE_WRITE);
-  close(file);
-}
-
 void fsync_directory(const std::string& path) { fsync_path(path, O_RDONLY | O_DIRECTORY); }
 
 void rename_durably(const std::string& from, const std::string& to) {

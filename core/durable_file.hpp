@@ -13,9 +13,6 @@ void write_file_durably(const std::string& path,
                         const std::string& content,
                         const std::string& temporary);
 void fsync_file(const std::string& path);
-// Lets the disk begin with what is written so far; a later fsync_file() has less to wait for.
-// Promises nothing.
-void start_writeback(const std::string& path);
 void fsync_directory(const std::string& path);
 void rename_durably(const std::string& from,
                     const std::string& to);      // and fsyncs the parent of `to`

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "core/checksum.hpp"
+#include "core/direct_file.hpp"
 #include "core/durable_file.hpp"
 #include "core/error.hpp"
 #include "core/hdf5.hpp"
@@ -48,10 +49,7 @@ std::string file_name(int world_rank) {
   return name;
 }
 
-// What is written before the disk is told to begin: enough for it to stream.
-constexpr std::uint64_t writeback_bytes = std::uint64_t{16} << 20;
-
-// Writes tiles one after the other and remembers them.
+// Lays tiles out in a file by HDF5, then writes their bytes past it.
 class TileWriter {
  public:
   TileWriter(const std::string& directory, int world_rank)
@@ -59,16 +57,13 @@ class TileWriter {
     part_.files.push_back({.name = file_name(world_rank), .bytes = 0, .crc = 0});
   }
 
-  // memory: flat, element 0 is element `first` of the rank's flat buffer.
+  // memory: flat, element 0 is element `first` of the rank's flat buffer; stays until finish().
   void add(std::size_t number,
            const Piece& piece,
            TileKind kind,
            const Tensor& memory,
            index_t first) {
     const hdf5::Type type = memory.dtype() == DType::f64 ? hdf5::Type::f64 : hdf5::Type::f32;
-    const auto* data =
-        static_cast<const std::byte*>(memory.raw()) +
-        static_cast<std::size_t>(piece.offset - first) * lockstep::size_of(memory.dtype());
     Tile tile{.parameter = piece.row->name,
               .kind = kind,
               .file = 0,
@@ -77,30 +72,25 @@ class TileWriter {
               .rectangle = piece.rectangle,
               .dtype = memory.dtype(),
               .crc = 0};
-    // Before HDF5 sees the bytes: what it then does to them is checked when the file is read back.
-    tile.crc = crc32c(data, static_cast<std::size_t>(tile.bytes()));
-    tile.offset = writer_.write_all(tile.dataset, type,
-                                    {tile.rectangle.rows(), tile.rectangle.columns()}, data);
-    waiting_ += tile.bytes();
-    if (waiting_ >= writeback_bytes) {
-      start_writeback(path_);
-      waiting_ = 0;
-    }
+    tile.offset =
+        writer_.create(tile.dataset, type, {tile.rectangle.rows(), tile.rectangle.columns()});
     part_.tiles.push_back(std::move(tile));
+    from_.push_back(static_cast<const std::byte*>(memory.raw()) +
+                    static_cast<std::size_t>(piece.offset - first) *
+                        lockstep::size_of(memory.dtype()));
   }
 
   Manifest finish() {
     writer_.close();
-    TileFile& file = part_.files[0];
-    // Read back, while the disk is at work: what lies in the file must be what lay in memory.
-    const std::vector<const Tile*> tiles = tiles_by_file(part_)[0];
-    const Checksums sums = checksums_of(path_, tiles);
-    for (std::size_t i = 0; i < tiles.size(); ++i) {
-      if (sums.tiles[i] != tiles[i]->crc) fail_damaged(path_, *tiles[i]);
+    DirectFile file(path_);
+    for (std::size_t i = 0; i < part_.tiles.size(); ++i) {
+      Tile& tile = part_.tiles[i];
+      const auto bytes = static_cast<std::size_t>(tile.bytes());
+      tile.crc = crc32c(from_[i], bytes);
+      file.write(tile.offset, from_[i], bytes);
     }
-    fsync_file(path_);
-    file.bytes = sums.bytes;
-    file.crc = sums.file;
+    file.finish();
+    add_checksum(part_.files[0], path_, tiles_by_file(part_)[0]);
     return std::move(part_);
   }
 
@@ -114,7 +104,7 @@ class TileWriter {
   std::string path_;
   hdf5::Writer writer_;
   Manifest part_;
-  std::uint64_t waiting_ = 0;  // bytes the disk has not been told of
+  std::vector<const std::byte*> from_;  // of each tile
 };
 
 std::string parent_of(const std::string& path) {

@@ -25,7 +25,7 @@ std::vector<Piece> owned_pieces(const Topology& topology, const ParameterStore& 
 // World rank 0 alone. Makes DIR/checkpoints where it is not there, and the temporary directory.
 void make_directories(const std::string& checkpoints, const std::string& temporary);
 
-// This rank's file, synced and read back, and its part of the tile table; nothing without pieces.
+// This rank's file, synced, and its part of the tile table; nothing without pieces.
 Manifest write_rank_file(const std::string& directory,
                          int world_rank,
                          const std::vector<Piece>& pieces,

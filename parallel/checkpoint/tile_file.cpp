@@ -72,6 +72,26 @@ Checksums checksums_of(const std::string& path, const std::vector<const Tile*>& 
   return sums;
 }
 
+void add_checksum(TileFile& file, const std::string& path, const std::vector<const Tile*>& tiles) {
+  const TileReader reader(path);
+  std::vector<std::byte> buffer;
+  std::uint64_t at = 0;
+  const auto add_until = [&](std::uint64_t end) {
+    buffer.resize(static_cast<std::size_t>(end - at));
+    reader.read(at, buffer.data(), buffer.size());
+    file.crc = crc32c(buffer.data(), buffer.size(), file.crc);
+    at = end;
+  };
+  file.bytes = reader.bytes();
+  file.crc = 0;
+  for (const Tile* tile : tiles) {
+    add_until(tile->offset);
+    file.crc = crc32c_joined(file.crc, tile->crc, tile->bytes());
+    at += tile->bytes();
+  }
+  add_until(file.bytes);
+}
+
 void check_file(const std::string& directory,
                 const TileFile& file,
                 const std::vector<const Tile*>& tiles) {

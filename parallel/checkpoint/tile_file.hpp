@@ -34,6 +34,9 @@ struct Checksums {
   std::vector<std::uint32_t> tiles;
 };
 Checksums checksums_of(const std::string& path, const std::vector<const Tile*>& tiles);
+// Size and CRC-32C of a file whose tiles (by offset, apart) have the CRCs they say: reads only what
+// lies between them.
+void add_checksum(TileFile& file, const std::string& path, const std::vector<const Tile*>& tiles);
 
 // Throws Error (failed) naming file and tensor unless size, whole-file CRC and the CRC of every
 // tile are the manifest's.
