@@ -25,8 +25,7 @@ Checkpointing::Checkpointing(const Environment& environment,
                              const RunOptions& options,
                              const RunDirectory& directory,
                              TimeLimit& time_limit)
-    : environment_(environment),
-      trainer_(trainer),
+    : trainer_(trainer),
       options_(options),
       time_limit_(time_limit),
       saver_(environment, trainer.topology(), trainer.store(), saver_config(options, directory)) {}

@@ -45,7 +45,6 @@ class Checkpointing {
   void failed(const AgreedError& error) const;
   void say_waiting(std::int64_t step);
 
-  const Environment& environment_;
   Trainer& trainer_;
   const RunOptions& options_;
   TimeLimit& time_limit_;
