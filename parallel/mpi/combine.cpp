@@ -14,6 +14,17 @@ bool is_nan(T x) {
   return false;
 }
 
+// Integers wrap: what pads unequal spans holds anything.
+template <typename T>
+T sum_of(T a, T b) {
+  if constexpr (std::is_integral_v<T>) {
+    using Unsigned = std::make_unsigned_t<T>;
+    return static_cast<T>(static_cast<Unsigned>(a) + static_cast<Unsigned>(b));
+  } else {
+    return a + b;
+  }
+}
+
 // A NaN already in `into` fails both comparisons and stays.
 template <typename T>
 void combine_as(Tensor& into, const Tensor& x, Reduce reduce) {
@@ -22,7 +33,7 @@ void combine_as(Tensor& into, const Tensor& x, Reduce reduce) {
   const index_t n = into.count();
   switch (reduce) {
     case Reduce::sum:
-      for (index_t i = 0; i < n; ++i) a[i] += b[i];
+      for (index_t i = 0; i < n; ++i) a[i] = sum_of(a[i], b[i]);
       return;
     case Reduce::max:
       for (index_t i = 0; i < n; ++i) a[i] = a[i] < b[i] || is_nan(b[i]) ? b[i] : a[i];
