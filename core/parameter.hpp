@@ -10,8 +10,12 @@ namespace lockstep {
 struct Parameter {
   Tensor value;
   Tensor gradient;  // added to (+=) by backward_weight
+  // The value in bf16 where matrix products read that, else undefined. Follows the value when the
+  // store is told that values changed.
+  Tensor rounded = {};
 
   bool defined() const { return value.defined(); }
+  const Tensor& operand() const { return rounded.defined() ? rounded : value; }
 };
 
 }  // namespace lockstep

@@ -73,7 +73,7 @@ int run_bench(const Environment& environment, const BenchOptions& options) {
   TrainerConfig config;
   environment.agree([&] {
     config.model = make_model(options.model, options.layout, 0, options.numerics.reproducible);
-    config.device = choose_device(environment, options.numerics.device, options.numerics.dtype,
+    config.device = choose_device(environment, options.numerics.device, options.numerics.precision,
                                   options.numerics.reproducible);
     config.degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp,
                                      options.layout.cp, options.layout.tp);
@@ -88,7 +88,7 @@ int run_bench(const Environment& environment, const BenchOptions& options) {
           gradient_leaves(config.degrees, options.global_batch_size, options.microbatch_size);
     }
   });
-  config.dtype = options.numerics.dtype;
+  config.precision = options.numerics.precision;
   environment.agree([&] {
     config.schedule = schedule_of(
         options.layout, config.degrees.pp,
@@ -99,7 +99,8 @@ int run_bench(const Environment& environment, const BenchOptions& options) {
   config.recompute = options.layout.recompute;
   config.clip_norm = 1;
   config.seed = options.seed;
-  const double peak = measure_peak_gflops(environment, config.device, config.dtype, threads);
+  const double peak =
+      measure_peak_gflops(environment, config.device, value_type(config.precision), threads);
   Trainer trainer(environment, config);
   trainer.initialize();
 

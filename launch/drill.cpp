@@ -63,8 +63,9 @@ Tensor first_weight(const ParameterStore& store) {
   return store.values().range(0, 1).to(Device{}).clone();
 }
 
-void set_first_weight(const ParameterStore& store, const Tensor& weight) {
+void set_first_weight(ParameterStore& store, const Tensor& weight) {
   store.values().range(0, 1).copy_from(weight);
+  store.round_values();
 }
 
 Tensor not_a_number(DType dtype) {
@@ -75,7 +76,7 @@ Tensor not_a_number(DType dtype) {
 
 // The highest bit of the mantissa's third byte: a change of about one in a hundred, as a bad memory
 // cell may make it.
-void flip_bit(const ParameterStore& store) {
+void flip_bit(ParameterStore& store) {
   Tensor weight = first_weight(store);
   static_cast<unsigned char*>(weight.raw())[size_of(weight.dtype()) - 2] ^= 1;
   set_first_weight(store, weight);

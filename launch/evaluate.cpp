@@ -54,9 +54,9 @@ int run_eval(const Environment& environment, const EvalOptions& options) {
   environment.agree([&] {
     degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp,
                               options.layout.cp, options.layout.tp);
-    saved = open_saved_model(options.checkpoint, options.step, options.layout, options.dtype,
+    saved = open_saved_model(options.checkpoint, options.step, options.layout, options.precision,
                              options.reproducible);
-    device = choose_device(environment, options.device, saved.dtype, options.reproducible);
+    device = choose_device(environment, options.device, saved.precision, options.reproducible);
     const CorpusInfo corpus = read_corpus_info(options.corpus);
     require(required_vocab(options.corpus, saved.model.objective) <= saved.model.vocab_size,
             "--corpus ", options.corpus, " has a vocabulary of ", corpus.vocab_size,

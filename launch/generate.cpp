@@ -105,8 +105,8 @@ int run_generate(const Environment& environment, const GenerateOptions& options)
             ": text is generated on one stage; use --tp");
     require(options.layout.cp == 1, "--cp ", options.layout.cp,
             ": a prompt is not cut into parts; use --tp");
-    saved = open_saved_model(options.checkpoint, options.step, options.layout, options.dtype);
-    device = choose_device(environment, options.device, saved.dtype);
+    saved = open_saved_model(options.checkpoint, options.step, options.layout, options.precision);
+    device = choose_device(environment, options.device, saved.precision);
     require(saved.model.objective == Objective::causal, "--checkpoint ", options.checkpoint,
             ": a model trained with --objective ", name_of(saved.model.objective),
             " does not generate text; use a causal one");

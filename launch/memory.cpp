@@ -49,7 +49,7 @@ Counts count_parameters(const TrainerConfig& config,
 
 ActivationSetup activation_setup(const TrainerConfig& config) {
   ActivationSetup setup;
-  setup.dtype = config.dtype;
+  setup.precision = config.precision;
   setup.tp = config.degrees.tp;
   setup.sequence_parallel = config.sequence_parallel;
   setup.recompute = config.recompute;
@@ -81,7 +81,7 @@ double estimate_workspace(const TrainerConfig& config, const MicrobatchSize& siz
   const index_t chunk = std::min(size.predicted, VocabularyLoss::default_chunk_rows);
   const index_t logits = chunk * model.padded_vocab / tp + N * C;
   const index_t messages = config.degrees.pp > 1 ? 4 * n * C : 0;
-  const auto bytes = static_cast<index_t>(size_of(config.dtype));
+  const auto bytes = static_cast<index_t>(size_of(value_type(config.precision)));
   return static_cast<double>(std::max(mlp * bytes + recomputed, logits * bytes) + messages * bytes);
 }
 
@@ -105,12 +105,15 @@ MemoryParts predict_memory(const TrainerConfig& config,
   for (const StageRange range : stages.ranges)
     by_stage.push_back(activation_bytes(config.model, range, activation_setup(config), size));
 
-  const auto bytes = static_cast<double>(size_of(config.dtype));
+  const auto bytes = static_cast<double>(size_of(value_type(config.precision)));
   const int replicas = config.degrees.dp * config.degrees.cp;
   const auto once = bytes * static_cast<double>(counts.once);
   const double share = bytes * std::ceil(static_cast<double>(counts.once) / replicas);
   MemoryParts parts;
   parts.parameters = parts.gradients = once;
+  if (config.precision == DType::bf16)  // and as products read them
+    parts.parameters +=
+        static_cast<double>(counts.once) * static_cast<double>(size_of(DType::bf16));
   if (config.sums.fixed) {  // levels of the tree of leaves are laid aside
     const int levels = std::bit_width(static_cast<unsigned>(config.gradient_leaves)) - 1;
     parts.gradients = bytes * static_cast<double>(counts.by_use) * (1 + levels);
@@ -131,11 +134,12 @@ MemoryParts measure_memory(const Trainer& trainer, const MemoryFacts& facts) {
                              trainer.topology().replicas().size());
   MemoryParts parts;
   parts.parameters = static_cast<double>(store.values().bytes());
+  if (store.rounded().defined()) parts.parameters += static_cast<double>(store.rounded().bytes());
   parts.gradients = static_cast<double>(trainer.gradient_bytes());
   parts.optimizer = static_cast<double>(state.m.bytes() + state.v.bytes());
   if (facts.snapshot)
     parts.snapshot =
-        static_cast<double>(3 * share.count) * static_cast<double>(size_of(trainer.config().dtype));
+        static_cast<double>(3 * share.count) * static_cast<double>(size_of(store.values().dtype()));
   parts.activations = static_cast<double>(trainer.pipeline().peak_saved_bytes());
   const auto all = static_cast<double>(memory_use(trainer.config().device).peak);
   // Not at the same moment as the activations' peak, perhaps: never less than nothing.

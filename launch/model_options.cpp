@@ -128,7 +128,7 @@ std::map<std::string, std::string> fixed_settings(const RunOptions& options,
   settings["global-batch-size"] = std::to_string(options.global_batch_size);
   settings["batch-ramp"] = options.values.text("batch-ramp");
   settings["seed"] = std::to_string(options.seed);
-  settings["precision"] = name_of(options.numerics.dtype);
+  settings["precision"] = name_of(options.numerics.precision);
   settings["reproducible"] = text_of(options.numerics.reproducible);
   settings["warmup-steps"] = std::to_string(options.warmup_steps);
   settings["decay"] = options.values.text("decay");

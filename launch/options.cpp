@@ -16,11 +16,9 @@ std::optional<int> narrow(const std::optional<T>& value) {
   return value ? std::optional<int>(static_cast<int>(*value)) : std::nullopt;
 }
 
-DType dtype_named(const std::string& name) { return name == "fp64" ? DType::f64 : DType::f32; }
-
-std::optional<DType> dtype_if(const OptionValues& values) {
+std::optional<DType> precision_if(const OptionValues& values) {
   const auto name = values.text_if("precision");
-  return name ? std::optional<DType>(dtype_named(*name)) : std::nullopt;
+  return name ? std::optional<DType>(precision_named(*name)) : std::nullopt;
 }
 
 ModelOptions read_model(const OptionValues& values) {
@@ -76,7 +74,7 @@ LayoutOptions read_layout(const OptionValues& values, bool training) {
 }
 
 NumericsOptions read_numerics(const OptionValues& values) {
-  return {.dtype = dtype_named(values.text("precision")),
+  return {.precision = precision_named(values.text("precision")),
           .device = device_choice_named(values.text("device")),
           .threads = narrow(values.integer_if("threads")).value_or(0),
           .reproducible = values.flag("reproducible")};
@@ -293,6 +291,11 @@ RunOptions read_run_options_of(Command command, const std::vector<std::string>& 
 
 }  // namespace
 
+DType precision_named(const std::string& name) {
+  if (name == "fp64") return DType::f64;
+  return name == "bf16" ? DType::bf16 : DType::f32;
+}
+
 RunOptions read_run_options(const std::vector<std::string>& arguments) {
   return read_run_options_of(Command::pretrain, arguments);
 }
@@ -325,7 +328,7 @@ EvalOptions read_eval_options(const std::vector<std::string>& arguments) {
   const OptionValues values(Command::eval, arguments);
   EvalOptions eval;
   eval.layout = read_layout(values, false);
-  eval.dtype = dtype_if(values);
+  eval.precision = precision_if(values);
   eval.device = device_choice_named(values.text("device"));
   eval.threads = narrow(values.integer_if("threads")).value_or(0);
   eval.reproducible = values.flag("reproducible");
@@ -342,7 +345,7 @@ GenerateOptions read_generate_options(const std::vector<std::string>& arguments)
   const OptionValues values(Command::generate, arguments);
   GenerateOptions generate;
   generate.layout = read_layout(values, false);
-  generate.dtype = dtype_if(values);
+  generate.precision = precision_if(values);
   generate.device = device_choice_named(values.text("device"));
   generate.threads = narrow(values.integer_if("threads")).value_or(0);
   generate.checkpoint = values.text("checkpoint");

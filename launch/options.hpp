@@ -47,8 +47,10 @@ struct LayoutOptions {
 // --schedule or --schedule-file for this many microbatches.
 Schedule schedule_of(const LayoutOptions& layout, int pp, int microbatches);
 
+DType precision_named(const std::string& name);  // "fp32", "bf16", "fp64"
+
 struct NumericsOptions {
-  DType dtype = DType::f32;
+  DType precision = DType::f32;  // what matrix products read
   DeviceChoice device = DeviceChoice::automatic;
   int threads = 0;  // 0: OMP_NUM_THREADS, else this rank's share of the cores
   bool reproducible = false;
@@ -126,7 +128,7 @@ struct BenchOptions {
 
 struct EvalOptions {
   LayoutOptions layout;
-  std::optional<DType> dtype;  // nothing: the checkpoint's
+  std::optional<DType> precision;  // nothing: the checkpoint's
   DeviceChoice device = DeviceChoice::automatic;
   int threads = 0;
   bool reproducible = false;
@@ -139,7 +141,7 @@ struct EvalOptions {
 
 struct GenerateOptions {
   LayoutOptions layout;
-  std::optional<DType> dtype;
+  std::optional<DType> precision;
   DeviceChoice device = DeviceChoice::automatic;
   int threads = 0;
   std::string checkpoint;

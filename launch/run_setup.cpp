@@ -31,7 +31,7 @@ std::optional<LoaderConfig> validation_data(const RunOptions& options,
 
 RunSetup read_setup(const RunOptions& options, const Environment& environment) {
   RunSetup setup;
-  setup.device = choose_device(environment, options.numerics.device, options.numerics.dtype,
+  setup.device = choose_device(environment, options.numerics.device, options.numerics.precision,
                                options.numerics.reproducible);
   setup.degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp,
                                   options.layout.cp, options.layout.tp);
@@ -76,7 +76,7 @@ TrainerConfig trainer_config(const RunOptions& options, const RunSetup& setup) {
   TrainerConfig config;
   config.model = setup.model;
   config.degrees = setup.degrees;
-  config.dtype = options.numerics.dtype;
+  config.precision = options.numerics.precision;
   config.device = setup.device;
   config.schedule = setup.schedule;
   config.sequence_length = setup.sequence_length;

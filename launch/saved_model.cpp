@@ -17,7 +17,7 @@ const std::string& setting(const SavedModel& saved, const std::string& name) {
 SavedModel open_saved_model(const std::string& path,
                             std::optional<std::int64_t> step,
                             const LayoutOptions& layout,
-                            std::optional<DType> dtype,
+                            std::optional<DType> precision,
                             bool reproducible) {
   SavedModel saved;
   saved.step_directory = resolve_checkpoint(path, step);
@@ -33,7 +33,7 @@ SavedModel open_saved_model(const std::string& path,
   const BenchOptions options = read_bench_options(arguments);
   saved.model = make_model(options.model, layout, 0, reproducible);
   saved.sequence_length = resolve_sequence_length(options.model, saved.model);
-  saved.dtype = dtype.value_or(setting(saved, "precision") == "fp64" ? DType::f64 : DType::f32);
+  saved.precision = precision.value_or(precision_named(setting(saved, "precision")));
   if (saved.model.objective != Objective::causal) {
     const std::optional<double> probability = parse_real(setting(saved, "mask-probability"));
     require(probability.has_value(), saved.step_directory, ": mask-probability is not a number");
@@ -46,7 +46,7 @@ TrainerConfig inference_config(const SavedModel& saved, Degrees degrees, Device 
   TrainerConfig config;
   config.model = saved.model;
   config.degrees = degrees;
-  config.dtype = saved.dtype;
+  config.precision = saved.precision;
   config.device = device;
   config.schedule = make_schedule("1f1b", degrees.pp, 1);
   config.sequence_length = saved.sequence_length;

@@ -14,7 +14,7 @@ struct SavedModel {
   CheckpointMeta meta;
   ModelConfig model;  // resolved for the layout given
   index_t sequence_length = 0;
-  DType dtype = DType::f32;
+  DType precision = DType::f32;
   double mask_probability = 0.15;
 };
 
@@ -23,7 +23,7 @@ struct SavedModel {
 SavedModel open_saved_model(const std::string& path,
                             std::optional<std::int64_t> step,
                             const LayoutOptions& layout,
-                            std::optional<DType> dtype,
+                            std::optional<DType> precision,
                             bool reproducible = false);
 
 // Forward only: one replica per data-parallel rank, no optimizer state is read. Collective.

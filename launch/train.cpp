@@ -194,7 +194,7 @@ StartEvent Pretrain::start_event() const {
   event.parameters = trainer_.table().count();
   event.peak_gflops = peak_gflops_;
   event.model = options_.model.model;
-  event.precision = name_of(options_.numerics.dtype);
+  event.precision = name_of(options_.numerics.precision);
   event.steps = options_.steps;
   for (int pp_rank = 0; pp_rank < setup_.degrees.pp; ++pp_rank) {
     const MemoryParts stage = predict_memory(trainer_.config(), memory_facts(), pp_rank, 0);
@@ -416,7 +416,8 @@ void Pretrain::start() {
       std::make_unique<ReplicaCheck>(environment_, trainer_, setup_.data, options_.verify_every);
   continue_or_initialize();
   const int threads = set_threads(environment_, options_.numerics.threads);
-  peak_gflops_ = measure_peak_gflops(environment_, setup_.device, options_.numerics.dtype, threads);
+  peak_gflops_ = measure_peak_gflops(environment_, setup_.device,
+                                     value_type(options_.numerics.precision), threads);
   environment_.agree([this] {
     if (environment_.rank() != 0) return;
     directory_.write_config(resolved_config(options_, setup_.model));

@@ -56,14 +56,14 @@ Trainer::Trainer(const Environment& environment, const TrainerConfig& config)
              stages_.of_rank(topology_.pp_rank()),
              topology_.tp_rank(),
              config.degrees.tp,
-             config.dtype,
+             config.precision,
              config.device,
              config.sums.fixed),
       held_(make_stages(config, stages_.of_rank(topology_.pp_rank()), store_, topology_)),
       gradients_(store_, topology_, stages_, config.zero, config.sums.fixed),
       optimizer_(gradients_.own_span(),
                  optimizer_views(store_),
-                 config.dtype,
+                 value_type(config.precision),
                  config.device,
                  config.optimizer),
       runner_(&runner_for(static_cast<std::size_t>(config.schedule.microbatches))) {
@@ -210,6 +210,9 @@ void Trainer::apply_gradients(std::int64_t step, double rate, StepResult& result
   begin = Clock::now();
   gradients_.gather_values();
   result.communication_seconds += seconds_since(begin);
+  begin = Clock::now();
+  store_.round_values();
+  result.optimizer_seconds += seconds_since(begin);
 }
 
 std::vector<LossTerm> Trainer::evaluate(const std::vector<Batch>& batches) {
@@ -260,6 +263,7 @@ OptimizerState Trainer::optimizer_state() const {
 void Trainer::load(const std::string& step_directory, bool weights_only) {
   OptimizerState state = optimizer_state();
   load_checkpoint(environment_, topology_, step_directory, store_, weights_only ? nullptr : &state);
+  store_.round_values();
 }
 
 std::string Trainer::weights_hash() const {

@@ -22,7 +22,7 @@ namespace lockstep {
 struct TrainerConfig {
   ModelConfig model;  // resolved
   Degrees degrees;
-  DType dtype = DType::f32;
+  DType precision = DType::f32;  // what matrix products read
   Device device;
   Schedule schedule;  // of one replica's microbatches in most steps
   index_t sequence_length = 0;

@@ -105,7 +105,8 @@ int run_verify(const Environment& environment, const VerifyOptions& options) {
   const LayoutComparison comparison =
       compare_with_one_rank(environment, trainer_config(run, setup), loader_batches(setup),
                             options.steps, [&](std::int64_t step) { return rate.at(step); });
-  const LayoutTolerance bounds = layout_tolerance(run.numerics.dtype, run.numerics.reproducible);
+  const LayoutTolerance bounds =
+      layout_tolerance(run.numerics.precision, run.numerics.reproducible);
   const bool good = within(comparison, bounds);
   if (environment.rank() == 0 && options.json) {
     std::cout << to_json(comparison, bounds, good).dump() << '\n';

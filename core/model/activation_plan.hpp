@@ -4,6 +4,7 @@
 // parallelism):
 //   after F   4 C + 4 over n;  4 A_local + heads_local + 2 F_local over N
 //   after B   6 C + 4 over n;  2 C + 4 A_local + 2 F_local over N    (inputs and output gradients)
+// In bf16 what products read is kept rounded, beside what else reads the same.
 #pragma once
 
 #include "core/model/config.hpp"
@@ -13,7 +14,7 @@
 namespace lockstep {
 
 struct ActivationSetup {
-  DType dtype = DType::f32;
+  DType precision = DType::f32;
   int tp = 1;
   bool sequence_parallel = false;
   Recompute recompute = Recompute::none;

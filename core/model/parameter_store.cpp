@@ -6,6 +6,7 @@
 #include "core/error.hpp"
 #include "core/group.hpp"
 #include "core/model/parameter_table.hpp"
+#include "core/ops/bf16.hpp"
 #include "core/ops/elementwise.hpp"
 #include "core/random.hpp"
 
@@ -39,14 +40,14 @@ ParameterStore::ParameterStore(const ParameterTable& table,
                                StageRange range,
                                int tp_rank,
                                int tp_size,
-                               DType dtype,
+                               DType precision,
                                Device device,
                                bool separate_uses)
     : ParameterStore(table,
                      std::vector<StageRange>{range},
                      tp_rank,
                      tp_size,
-                     dtype,
+                     precision,
                      device,
                      separate_uses) {}
 
@@ -54,7 +55,7 @@ ParameterStore::ParameterStore(const ParameterTable& table,
                                const std::vector<StageRange>& ranges,
                                int tp_rank,
                                int tp_size,
-                               DType dtype,
+                               DType precision,
                                Device device,
                                bool separate_uses) {
   index_t count = 0;
@@ -72,13 +73,14 @@ ParameterStore::ParameterStore(const ParameterTable& table,
     assert(entry.row->uses.size() <= 2);
     if (has_second_use(entry)) second_uses += entry.rectangle.count();
   }
+  const DType dtype = value_type(precision);
   values_ = Tensor::zeros({count}, dtype, device);
+  if (precision != dtype) rounded_ = Tensor::zeros({count}, precision, device);
   gradients_by_use_ = Tensor::zeros({count + second_uses}, dtype, device);
   gradients_ = gradients_by_use_.range(0, count);
   for (Entry& entry : entries_) {
     const Shape shape = local_shape(*entry.row, entry.rectangle);
-    entry.parameter = {values_.range(entry.offset, shape.count()).reshape(shape),
-                       gradients_.range(entry.offset, shape.count()).reshape(shape)};
+    entry.parameter = parameter_at(entry.offset, shape);
     if (!has_second_use(entry)) continue;
     second_uses_.push_back({entry.row->name, entry.row->uses.back(),
                             gradients_by_use_.range(count, shape.count()).reshape(shape)});
@@ -157,8 +159,18 @@ Parameter ParameterStore::fused(const std::vector<std::string>& names) const {
     ++entry;
   }
   const Shape shape = first.with(0, rows);
-  return {values_.range(offset, shape.count()).reshape(shape),
-          gradients_.range(offset, shape.count()).reshape(shape)};
+  return parameter_at(offset, shape);
+}
+
+Parameter ParameterStore::parameter_at(index_t offset, Shape shape) const {
+  const auto part = [&](const Tensor& flat) {
+    return flat.defined() ? flat.range(offset, shape.count()).reshape(shape) : Tensor{};
+  };
+  return {part(values_), part(gradients_), part(rounded_)};
+}
+
+void ParameterStore::round_values() {
+  if (rounded_.defined()) round_to_bf16(rounded_, values_);
 }
 
 void ParameterStore::initialize(std::uint64_t seed) {
@@ -174,6 +186,7 @@ void ParameterStore::initialize(std::uint64_t seed) {
       fill_normal(values, key, row.init.stddev, local.row0, local.col0, row.canonical_columns());
     }
   }
+  round_values();
 }
 
 }  // namespace lockstep

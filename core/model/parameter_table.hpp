@@ -83,7 +83,8 @@ class ParameterTable {
 };
 
 // One rank's parameters: those used by the plan positions of its stages, in table order, each once,
-// in one flat buffer of values and one of gradients, without gaps.
+// in one flat buffer of values and one of gradients, without gaps; in bf16 precision one more of
+// the values as products read them.
 class ParameterStore {
  public:
   struct Entry {
@@ -100,14 +101,14 @@ class ParameterStore {
                  const std::vector<StageRange>& ranges,
                  int tp_rank,
                  int tp_size,
-                 DType dtype,
+                 DType precision,
                  Device device,
                  bool separate_uses = false);
   ParameterStore(const ParameterTable& table,
                  StageRange range,
                  int tp_rank,
                  int tp_size,
-                 DType dtype,
+                 DType precision,
                  Device device,
                  bool separate_uses = false);
 
@@ -120,7 +121,8 @@ class ParameterStore {
   // lacking.
   Parameter fused(const std::vector<std::string>& names) const;
   const std::vector<Entry>& entries() const { return entries_; }
-  Tensor values() const { return values_; }        // flat
+  Tensor values() const { return values_; }        // flat, value_type(precision)
+  Tensor rounded() const { return rounded_; }      // flat; undefined when products read values
   Tensor gradients() const { return gradients_; }  // flat
   // The gradients and behind them those of second uses: flat.
   Tensor gradients_by_use() const { return gradients_by_use_; }
@@ -129,6 +131,8 @@ class ParameterStore {
   void join_uses();  // adds second uses to the gradients
   index_t count() const { return values_.count(); }
 
+  // After every change of values().
+  void round_values();
   // By name and global index: the same weights for every cut. Padding rows are 0.
   void initialize(std::uint64_t seed);
 
@@ -139,9 +143,11 @@ class ParameterStore {
     Tensor gradient;
   };
 
+  Parameter parameter_at(index_t offset, Shape shape) const;
+
   std::vector<Entry> entries_;
   std::vector<SecondUse> second_uses_;
-  Tensor values_, gradients_, gradients_by_use_;
+  Tensor values_, rounded_, gradients_, gradients_by_use_;
 };
 
 }  // namespace lockstep

@@ -56,7 +56,9 @@ Tensor Attention::forward(const Tensor& x, Saved& saved, const Context& context)
 }
 
 Tensor Attention::backward_input(const Tensor& dy, Saved& saved, const Context& context) const {
-  if (core_ == Core::recomputed) saved.output_linear.x = attend(saved, context);
+  if (core_ == Core::recomputed) {
+    saved.output_linear.x = output_.operand(attend(saved, context));
+  }
   const Tensor dattended = output_.backward_input(dy, saved.output_linear, context);
   Tensor dqkv;
   if (exchanges_heads(context)) {

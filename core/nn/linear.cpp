@@ -3,11 +3,19 @@
 #include <utility>
 
 #include "core/nn/ordered_rows.hpp"
+#include "core/ops/bf16.hpp"
 #include "core/ops/elementwise.hpp"
 #include "core/ops/fixed_sums.hpp"
 #include "core/ops/gemm.hpp"
 
 namespace lockstep {
+
+Tensor operand_of(const Tensor& x, const Parameter& weight) {
+  if (!weight.rounded.defined()) return x;
+  Tensor rounded = Tensor::empty(x.shape(), DType::bf16, x.device());
+  round_to_bf16(rounded, x);
+  return rounded;
+}
 
 void add_weight_gradient(Tensor& dweight,
                          Tensor& dbias,
@@ -30,7 +38,7 @@ void add_weight_gradient(Tensor& dweight,
              goes_on ? Accumulate::yes : Accumulate::no);
   if (!dbias.defined()) return;
   Tensor own_dbias = dbias.range(own.first, own.count);
-  fixed_column_sums(own_dbias, own_dy, rows.order());
+  fixed_column_sums(own_dbias, widened(own_dy), rows.order());
 }
 
 Linear::Linear(Parameter weight,
@@ -74,18 +82,18 @@ SumOrder Linear::order_of(Split cut, index_t count, index_t parts, const Context
 }
 
 Tensor Linear::forward(const Tensor& x, Saved& saved, const Context& context) const {
-  saved.x = x;
-  const Tensor read = gathers(Split::output) ? gather_shards(x, *tp_, what_) : x;
+  saved.x = operand(x);
+  const Tensor read = gathers(Split::output) ? gather_shards(saved.x, *tp_, what_) : saved.x;
   Tensor y = Tensor::empty({read.rows(), weight_.value.rows()}, x.dtype(), x.device());
   // A sum over tp comes before the bias: each rank holds a part of x W^T but all of b.
   const bool bias_at_once = bias_.defined() && split_ != Split::input && !context.sums.fixed;
   if (context.sums.fixed) {
-    gemm_fixed(y, read, Transpose::no, weight_.value, Transpose::yes,
+    gemm_fixed(y, read, Transpose::no, weight_.operand(), Transpose::yes,
                order_of(Split::input, read.columns(), 1, context));
   } else if (bias_at_once) {
-    gemm_bias(y, read, Transpose::no, weight_.value, Transpose::yes, bias_.value);
+    gemm_bias(y, read, Transpose::no, weight_.operand(), Transpose::yes, bias_.value);
   } else {
-    gemm(y, read, Transpose::no, weight_.value, Transpose::yes);
+    gemm(y, read, Transpose::no, weight_.operand(), Transpose::yes);
   }
   if (split_ == Split::input) y = summed(y, [] {});
   if (bias_.defined() && !bias_at_once) add_bias(y, bias_.value);
@@ -93,13 +101,14 @@ Tensor Linear::forward(const Tensor& x, Saved& saved, const Context& context) co
 }
 
 Tensor Linear::backward_input(const Tensor& dy, Saved& saved, const Context& context) const {
-  saved.dy = gathers(Split::input) ? gather_shards(dy, *tp_, what_) : dy;
+  const Tensor read = operand(dy);
+  saved.dy = gathers(Split::input) ? gather_shards(read, *tp_, what_) : read;
   Tensor dx = Tensor::empty({saved.dy.rows(), weight_.value.columns()}, dy.dtype(), dy.device());
   if (context.sums.fixed) {
-    gemm_fixed(dx, saved.dy, Transpose::no, weight_.value, Transpose::no,
+    gemm_fixed(dx, saved.dy, Transpose::no, weight_.operand(), Transpose::no,
                order_of(Split::output, dy.columns(), parts_, context));
   } else {
-    gemm(dx, saved.dy, Transpose::no, weight_.value, Transpose::no);
+    gemm(dx, saved.dy, Transpose::no, weight_.operand(), Transpose::no);
   }
   if (split_ != Split::output) return dx;
   return summed(dx, [&] {

@@ -6,6 +6,7 @@
 // Rows::cut (sequence parallelism): outside the product a rank holds its shard of the rows. Split::
 // output gathers x, and again for dW instead of keeping it; its dx is summed to shards.
 // Split::input sums y to shards and gathers dy, so the bias's gradient is whole on every rank.
+// In bf16 precision x, W and dy are rounded, once, before they are gathered; sums stay fp32.
 #pragma once
 
 #include "core/footprint.hpp"
@@ -18,10 +19,13 @@ namespace lockstep {
 
 enum class Split { none, output, input };
 
+// x as a product with the weight reads it: itself, or rounded to the weight's bf16.
+Tensor operand_of(const Tensor& x, const Parameter& weight);
+
 class Linear {
  public:
   struct Saved {
-    Tensor x, dy;
+    Tensor x, dy;  // as the products read them
 
     void add_to(Footprint& footprint) const { footprint.add(x, dy); }
   };
@@ -39,6 +43,8 @@ class Linear {
   Tensor forward(const Tensor& x, Saved& saved, const Context& context) const;
   Tensor backward_input(const Tensor& dy, Saved& saved, const Context& context) const;
   void backward_weight(Saved& saved, const Context& context) const;
+  // x as the product reads it, for a caller that puts a recomputed x into Saved.
+  Tensor operand(const Tensor& x) const { return operand_of(x, weight_); }
 
  private:
   bool gathers(Split split) const;  // the rows of what this split reads whole
@@ -59,8 +65,9 @@ class Linear {
 };
 static_assert(Module<Linear>);
 
-// dweight (F, C) += dy^T x and dbias (F), which may be undefined, += the sum of dy's rows. In a
-// fixed order a microbatch of several data shards overwrites them: they are +0 before it.
+// dweight (F, C) += dy^T x and dbias (F), which may be undefined, += the sum of dy's rows; dy and x
+// as the product reads them. In a fixed order a microbatch of several data shards overwrites them:
+// they are +0 before it.
 void add_weight_gradient(Tensor& dweight,
                          Tensor& dbias,
                          const Tensor& dy,

@@ -81,15 +81,16 @@ VocabularyLoss::VocabularyLoss(Parameter weight,
 }
 
 Tensor VocabularyLoss::local_logits(const Tensor& x, const Summation& sums) const {
-  Tensor logits = Tensor::empty({x.rows(), weight_.value.rows()}, x.dtype(), x.device());
+  Tensor logits =
+      Tensor::empty({x.rows(), weight_.value.rows()}, value_type(x.dtype()), x.device());
   if (sums.fixed) {
-    gemm_fixed(logits, x, Transpose::no, weight_.value, Transpose::yes,
+    gemm_fixed(logits, x, Transpose::no, weight_.operand(), Transpose::yes,
                SumOrder::chain(x.columns()));
     if (bias_.defined()) add_bias(logits, bias_.value);
   } else if (bias_.defined()) {
-    gemm_bias(logits, x, Transpose::no, weight_.value, Transpose::yes, bias_.value);
+    gemm_bias(logits, x, Transpose::no, weight_.operand(), Transpose::yes, bias_.value);
   } else {
-    gemm(logits, x, Transpose::no, weight_.value, Transpose::yes);
+    gemm(logits, x, Transpose::no, weight_.operand(), Transpose::yes);
   }
   return logits;
 }
@@ -104,7 +105,7 @@ void VocabularyLoss::forward(const Tensor& x,
                              const Context& context) const {
   const index_t n = x.rows(), at_once = chunk_rows(n, context);
   saved = {};
-  saved.x = x;
+  saved.x = operand_of(x, weight_);
   // Rows that stay together are one chunk even when there are none here: others may have some.
   const index_t least = context.sums.keeps_rows_together() ? 1 : 0;
   saved.chunks.resize(static_cast<std::size_t>(std::max(least, (n + at_once - 1) / at_once)));
@@ -112,18 +113,19 @@ void VocabularyLoss::forward(const Tensor& x,
   for (std::size_t chunk = 0; chunk < saved.chunks.size(); ++chunk) {
     const index_t first = static_cast<index_t>(chunk) * at_once;
     const index_t rows = std::min(at_once, n - first);
-    Tensor logits = local_logits(x.range(first, rows), context.sums);
+    Tensor logits = local_logits(saved.x.range(first, rows), context.sums);
     cross_entropy_.forward(logits, targets.range(first, rows), saved.chunks[chunk], context);
     if (!context.training) continue;
     cross_entropy_.backward(logits, saved.chunks[chunk], context);
+    const Tensor dlogits = operand_of(logits, weight_);
     Tensor dx = saved.dx.range(first, rows);
     if (context.sums.fixed) {
-      gemm_fixed(dx, logits, Transpose::no, weight_.value, Transpose::no,
+      gemm_fixed(dx, dlogits, Transpose::no, weight_.operand(), Transpose::no,
                  context.sums.over_features(logits.columns(), tp_->size()));
     } else {
-      gemm(dx, logits, Transpose::no, weight_.value, Transpose::no);
+      gemm(dx, dlogits, Transpose::no, weight_.operand(), Transpose::no);
     }
-    if (saved.chunks.size() == 1) saved.dlogits = logits;
+    if (saved.chunks.size() == 1) saved.dlogits = dlogits;
   }
 }
 
@@ -139,8 +141,9 @@ void VocabularyLoss::backward_weight(Saved& saved, const Context& context) const
     const Tensor x = saved.x.range(first, std::min(at_once, saved.x.rows() - first));
     Tensor dlogits = saved.dlogits;
     if (!dlogits.defined()) {
-      dlogits = local_logits(x, context.sums);
-      cross_entropy_.backward(dlogits, saved.chunks[chunk], context);
+      Tensor logits = local_logits(x, context.sums);
+      cross_entropy_.backward(logits, saved.chunks[chunk], context);
+      dlogits = operand_of(logits, weight_);
     }
     Context part = context;
     if (part.sums.picked.defined()) part.sums.picked = part.sums.picked.range(first, x.rows());
@@ -153,7 +156,9 @@ Tensor VocabularyLoss::logits(const Tensor& x, const Summation& sums) const {
   const index_t n = x.rows(), V_local = weight_.value.rows(), ranks = tp_->size();
   // Rank after rank, each (n, V_local); then side by side.
   Tensor blocks = Tensor::empty({ranks, n, V_local}, x.dtype(), x.device());
-  blocks.range(tp_->rank(), 1).reshape({n, V_local}).copy_from(local_logits(x, sums));
+  blocks.range(tp_->rank(), 1)
+      .reshape({n, V_local})
+      .copy_from(local_logits(operand_of(x, weight_), sums));
   tp_->all_gather(blocks.reshape({blocks.count()}), "head");
   Tensor whole = Tensor::empty({n, slice_.V}, x.dtype(), x.device());
   for (index_t rank = 0; rank < ranks && rank * V_local < slice_.V; ++rank) {

@@ -53,6 +53,7 @@ class CrossEntropy {
 class VocabularyLoss {
  public:
   struct Saved {
+    // x and dlogits as the products read them.
     Tensor x, dx;    // (n, C); dx from forward to backward_input only
     Tensor dlogits;  // (n, V_local) when there is one chunk
     std::vector<CrossEntropy::Saved> chunks;
@@ -74,11 +75,11 @@ class VocabularyLoss {
   // (n, C): this rank's part, still to be summed over tp.
   Tensor backward_input(Saved& saved, const Context& context) const;
   void backward_weight(Saved& saved, const Context& context) const;
-  // (n, V_local), padded columns too
-  Tensor local_logits(const Tensor& x, const Summation& sums) const;
   Tensor logits(const Tensor& x, const Summation& sums) const;  // (n, V), whole on every rank
 
  private:
+  // (n, V_local), padded columns too; x as the product reads it.
+  Tensor local_logits(const Tensor& x, const Summation& sums) const;
   index_t chunk_rows(index_t rows, const Context& context) const;
 
   Parameter weight_, bias_;

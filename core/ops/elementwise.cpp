@@ -26,7 +26,8 @@ void add_bias(Tensor& y, const Tensor& bias) {
 }
 
 void add_column_sums(Tensor& dbias, const Tensor& dy) {
-  assert(same_kind(dbias, dy) && dbias.count() == dy.columns() && dbias.contiguous());
+  assert(dbias.dtype() == value_type(dy.dtype()) && dbias.device() == dy.device());
+  assert(dbias.count() == dy.columns() && dbias.contiguous());
   LOCKSTEP_DISPATCH(dy.device(), add_column_sums(dbias, dy));
 }
 

@@ -8,9 +8,8 @@ namespace lockstep {
 
 void add(Tensor& y, const Tensor& a, const Tensor& b);  // y = a + b, same shapes; y may be a or b
 void add_bias(Tensor& y, const Tensor& bias);           // y (N, C) += bias (C) in each row
-void add_column_sums(
-    Tensor& dbias,
-    const Tensor& dy);  // dbias (C) += sum over rows of dy (N, C), summed in double
+// dbias (C) += sum over rows of dy (N, C), summed in double; on the CPU dy may be bf16.
+void add_column_sums(Tensor& dbias, const Tensor& dy);
 void tanh_forward(Tensor& y, const Tensor& x);                      // y = tanh(x)
 void tanh_backward(Tensor& dx, const Tensor& dy, const Tensor& y);  // dx = dy (1 - y^2)
 void scale(Tensor& x, double factor);                               // x *= factor

@@ -1,5 +1,6 @@
 #include "core/ops/gemm.hpp"
 
+#include "core/ops/bf16.hpp"
 #include "core/ops/cpu/gemm.hpp"
 #include "core/ops/cuda/gemm.hpp"
 #include "core/ops/dispatch.hpp"
@@ -8,15 +9,16 @@
 namespace lockstep {
 namespace {
 
-// (M, K) (K, N) -> (M, N) after the transposes, of one dtype on one device.
+// (M, K) (K, N) -> (M, N) after the transposes, on one device; of one dtype, or bf16 -> f32.
 bool fits(const Tensor& c,
           const Tensor& a,
           Transpose transpose_a,
           const Tensor& b,
           Transpose transpose_b) {
   const auto is_matrix = [&](const Tensor& x) {
-    return x.shape().dims() == 2 && x.dtype() == c.dtype() && x.device() == c.device();
+    return x.shape().dims() == 2 && value_type(x.dtype()) == c.dtype() && x.device() == c.device();
   };
+  if (a.dtype() != b.dtype()) return false;
   if (!is_matrix(a) || !is_matrix(b) || !is_matrix(c)) return false;
   const int a_swap = transpose_a == Transpose::yes ? 1 : 0,
             b_swap = transpose_b == Transpose::yes ? 1 : 0;
@@ -34,6 +36,7 @@ void gemm(Tensor& c,
           Accumulate accumulate) {
   assert(fits(c, a, transpose_a, b, transpose_b));
   if (c.count() == 0) return;
+  if (a.dtype() == DType::bf16) require_cpu(c.device());
   LOCKSTEP_DISPATCH(c.device(), gemm(c, a, transpose_a, b, transpose_b, accumulate));
 }
 
@@ -49,7 +52,7 @@ void gemm_fixed(Tensor& c,
   assert(accumulate == Accumulate::no || order.num_chains() == 1);
   if (c.count() == 0) return;
   require_cpu(c.device());
-  cpu::gemm_fixed(c, a, transpose_a, b, transpose_b, order, accumulate);
+  cpu::gemm_fixed(c, widened(a), transpose_a, widened(b), transpose_b, order, accumulate);
 }
 
 // The CPU adds the bias while a tile of c is in registers.
@@ -77,7 +80,7 @@ void gemm_reference(Tensor& c,
                     Accumulate accumulate) {
   assert(fits(c, a, transpose_a, b, transpose_b));
   require_cpu(c.device());
-  cpu::gemm_reference(c, a, transpose_a, b, transpose_b, accumulate);
+  cpu::gemm_reference(c, widened(a), transpose_a, widened(b), transpose_b, accumulate);
 }
 
 }  // namespace lockstep

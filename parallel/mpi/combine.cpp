@@ -57,7 +57,8 @@ void combine(Tensor& into, const Tensor& x, Reduce reduce) {
     case DType::i64:
       return combine_as<std::int64_t>(into, x, reduce);
     case DType::u8:
-      fail("uint8 elements have no sum over ranks");
+    case DType::bf16:
+      fail(name_of(into.dtype()), " elements have no sum over ranks");
   }
 }
 

@@ -22,6 +22,11 @@ Tensor flatten(const Tensor& x, const char* what) {
   return x.reshape({x.count()});
 }
 
+void require_sum(const Tensor& x, const char* what) {
+  if (x.dtype() == DType::u8 || x.dtype() == DType::bf16)
+    fail(what, ": ", name_of(x.dtype()), " elements have no sum over ranks");
+}
+
 // Messages and MPI collectives that are complete when their requests are; keeps the tensors alive
 // until then.
 class Posted final : public Operation {
@@ -112,7 +117,7 @@ Pending MpiGroup::start_exchange(const Tensor& flat,
 
 Pending MpiGroup::start_all_reduce(Tensor x, Reduce reduce, const char* what) {
   const index_t n = x.count(), item_bytes = static_cast<index_t>(size_of(x.dtype()));
-  if (x.dtype() == DType::u8) fail(what, ": uint8 elements have no sum over ranks");
+  require_sum(x, what);
   count_collective(what, "all_reduce", 2 * (size_ - 1) * n, x.dtype());
   const auto spec = [=, this](index_t elements) -> ExchangeSpec {
     const bool one_trip = elements * item_bytes <= limits_.one_trip_bytes;
@@ -126,7 +131,7 @@ Pending MpiGroup::start_all_reduce(Tensor x, Reduce reduce, const char* what) {
 
 Pending MpiGroup::start_reduce_scatter(Tensor x, const char* what) {
   const index_t n = x.count(), item_bytes = static_cast<index_t>(size_of(x.dtype()));
-  if (x.dtype() == DType::u8) fail(what, ": uint8 elements have no sum over ranks");
+  require_sum(x, what);
   count_collective(what, "reduce_scatter", (size_ - 1) * n, x.dtype());
   const auto spec = [=, this](index_t elements) -> ExchangeSpec {
     return {Rounds(Rounds::Cut::spans, elements, size_, limits_.bucket_bytes / item_bytes),

@@ -19,6 +19,8 @@ inline MPI_Datatype type_of(DType dtype) {
       return MPI_INT64_T;
     case DType::u8:
       return MPI_UINT8_T;
+    case DType::bf16:
+      return MPI_UINT16_T;  // moved, never summed
   }
   return MPI_DATATYPE_NULL;
 }

@@ -1,5 +1,6 @@
-// Every kind of layout against one rank, in fp64, where what is left of a difference is rounding:
-// the losses and gradient norms of three steps and each parameter's gradient in the first.
+// Every kind of layout against one rank, in fp64, where what is left of a difference is rounding,
+// and in bf16: the losses and gradient norms of three steps and each parameter's gradient in the
+// first.
 #include <algorithm>
 #include <cstring>
 
@@ -55,12 +56,14 @@ struct Layout {
   bool reproducible = false;
 };
 
-TrainerConfig trainer_config(ModelConfig model, const Layout& layout) {
+TrainerConfig trainer_config(ModelConfig model,
+                             const Layout& layout,
+                             DType precision = DType::f64) {
   TrainerConfig config;
   config.model = model;
   config.model.resolve(8, layout.degrees.tp);
   config.degrees = layout.degrees;
-  config.dtype = DType::f64;
+  config.precision = precision;
   config.schedule = make_schedule(layout.schedule, layout.degrees.pp, layout.microbatches);
   config.sequence_length = T;
   config.sequence_parallel = layout.sequence_parallel;
@@ -91,14 +94,16 @@ MakeBatch batches(const ModelConfig& model, index_t B) {
   };
 }
 
-void expect_like_one_rank(const ModelConfig& model, const Layout& layout) {
-  const TrainerConfig config = trainer_config(model, layout);
+void expect_like_one_rank(const ModelConfig& model,
+                          const Layout& layout,
+                          DType precision = DType::f64) {
+  const TrainerConfig config = trainer_config(model, layout, precision);
   const index_t B = samples / layout.degrees.dp / layout.microbatches;
 
   const LayoutComparison comparison = compare_with_one_rank(
       environment(), config, batches(config.model, B), steps, [](std::int64_t) { return 1e-2; });
 
-  const LayoutTolerance bound = layout_tolerance(DType::f64, layout.reproducible);
+  const LayoutTolerance bound = layout_tolerance(precision, layout.reproducible);
   EXPECT_LE(comparison.worst_loss(), bound.loss(1)) << layout.name;
   EXPECT_LE(comparison.worst_norm(), bound.norm(1)) << layout.name;
   for (const ParameterDifference& gradient : comparison.gradients)
@@ -172,8 +177,8 @@ TEST(Layouts, WeightsAtOnceOrApartAreTheSameBits) {
 }
 
 // One step; of every rank what its memory is for.
-void expect_predicted_memory(const ModelConfig& model, const Layout& layout) {
-  const TrainerConfig config = trainer_config(model, layout);
+void expect_predicted_memory(const ModelConfig& model, const Layout& layout, DType precision) {
+  const TrainerConfig config = trainer_config(model, layout, precision);
   Trainer trainer(environment(), config);
   trainer.initialize();
   const Topology& topology = trainer.topology();
@@ -202,10 +207,12 @@ void expect_predicted_memory(const ModelConfig& model, const Layout& layout) {
 
 TEST(Layouts, TakeTheMemoryPredicted) {
   for (const ModelConfig& model : {gpt(), bert()}) {
-    for (const Layout& layout : layouts_of(environment().size()))
-      expect_predicted_memory(model, layout);
-    for (const Layout& layout : reproducible_layouts_of(environment().size()))
-      expect_predicted_memory(model, layout);
+    for (const DType precision : {DType::f64, DType::bf16}) {
+      for (const Layout& layout : layouts_of(environment().size()))
+        expect_predicted_memory(model, layout, precision);
+      for (const Layout& layout : reproducible_layouts_of(environment().size()))
+        expect_predicted_memory(model, layout, precision);
+    }
   }
 }
 
@@ -218,6 +225,16 @@ TEST(Layouts, ReproducibleTrainingIsThatOfOneRank) {
   for (const Layout& layout : reproducible_layouts_of(environment().size())) {
     expect_like_one_rank(gpt(), layout);
     expect_like_one_rank(bert(), layout);
+  }
+}
+
+// Operands are rounded from sums that differ in their last bits, to the same numbers but for a few.
+TEST(Layouts, TrainInBf16AsOnOneRankWithinItsRounding) {
+  for (const ModelConfig& model : {gpt(), bert()}) {
+    for (const Layout& layout : layouts_of(environment().size()))
+      expect_like_one_rank(model, layout, DType::bf16);
+    for (const Layout& layout : reproducible_layouts_of(environment().size()))
+      expect_like_one_rank(model, layout, DType::bf16);
   }
 }
 

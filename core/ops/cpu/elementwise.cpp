@@ -47,13 +47,19 @@ void add_bias(Tensor& y, const Tensor& bias) {
 }
 
 void add_column_sums(Tensor& dbias, const Tensor& dy) {
-  with_type(dy.dtype(), [&](auto zero) {
+  with_type(dbias.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const auto& kernel = kernels<T>();
     for_column_blocks(dy.columns(), dy.rows(), [&](index_t first, index_t n) {
       double sums[most_columns] = {};
       for (index_t row = 0; row < dy.rows(); ++row) {
-        kernel.add_to_sums(sums, row_of<T>(dy, row) + first, n);
+        if (dy.dtype() == DType::bf16) {
+          float wide[most_columns];
+          kernel.widen_bf16(wide, row_of<Bf16>(dy, row) + first, n);
+          kernels<float>().add_to_sums(sums, wide, n);
+        } else {
+          kernel.add_to_sums(sums, row_of<T>(dy, row) + first, n);
+        }
       }
       T* to = dbias.data<T>() + first;
       for (index_t c = 0; c < n; ++c) to[c] += static_cast<T>(sums[c]);

@@ -2,14 +2,13 @@
 
 #include <algorithm>
 #include <atomic>
-#include <malloc.h>
 
 #include <dnnl.h>
 #include <omp.h>
 
 #include "core/error.hpp"
-#include "core/ops/cpu/kernels.hpp"
 #include "core/ops/cpu/loops.hpp"
+#include "core/ops/cpu/onednn.hpp"
 
 namespace lockstep::cpu {
 namespace {
@@ -33,50 +32,6 @@ void fill_rows(Tensor& c, const Tensor& bias) {
   });
 }
 
-// oneDNN reads its limit once and asks malloc for packing buffers in every call: what it frees is
-// kept, so that a step touches no page for the first time.
-void prepare_onednn() {
-  static const bool prepared = [] {
-    instruction_set();
-    mallopt(M_MMAP_THRESHOLD, 32 << 20);  // the most that glibc takes
-    mallopt(M_TRIM_THRESHOLD, 1 << 30);
-    return true;
-  }();
-  (void)prepared;
-}
-
-// How a team cuts c: rows x columns rectangles, of the shapes with the least to pack.
-struct Grid {
-  index_t rows = 1, columns = 1;
-};
-
-Grid grid_of(index_t M, index_t N, index_t K, index_t threads) {
-  constexpr double worth_a_thread = 1 << 20;  // multiply-adds: some 10 us
-  const double work = static_cast<double>(M) * static_cast<double>(N) * static_cast<double>(K);
-  const auto team =
-      static_cast<index_t>(std::clamp(work / worth_a_thread, 1.0, static_cast<double>(threads)));
-  Grid best{team, 1};
-  for (index_t rows = 1; rows <= team; ++rows) {
-    if (team % rows != 0) continue;
-    const Grid grid{rows, team / rows};
-    if (grid.columns * M + grid.rows * N < best.columns * M + best.rows * N) best = grid;
-  }
-  return best;
-}
-
-// Part `number` of n cut into `parts`, at multiples of `unit`.
-struct Part {
-  index_t first, count;
-};
-
-Part part_of(index_t n, index_t number, index_t parts, index_t unit) {
-  const index_t units = (n + unit - 1) / unit;
-  const index_t first = std::min(n, units * number / parts * unit);
-  return {first, std::min(n, units * (number + 1) / parts * unit) - first};
-}
-
-// A rectangle of c per thread, each one call: oneDNN given a team would cut K when c is small, and
-// pack the same operand for several threads in turn.
 void gemm_f32(Tensor& c,
               const Tensor& a,
               Transpose transpose_a,
@@ -88,14 +43,12 @@ void gemm_f32(Tensor& c,
   prepare_onednn();
   const auto letter = [](Transpose transpose) { return transpose == Transpose::yes ? 'T' : 'N'; };
   const Strides a_at = strides_of(a, transpose_a), b_at = strides_of(b, transpose_b);
-  const Grid grid =
-      grid_of(c.rows(), c.columns(), K, omp_in_parallel() ? 1 : omp_get_max_threads());
-  const index_t team = grid.rows * grid.columns;
+  const ProductGrid grid(c.rows(), c.columns(), K, tile);
+  const int team = grid.team();
   std::atomic<int> refused = dnnl_success;
-#pragma omp parallel for schedule(static) num_threads(static_cast <int>(team)) if (team > 1)
-  for (index_t t = 0; t < team; ++t) {
-    const Part rows = part_of(c.rows(), t / grid.columns, grid.rows, tile);
-    const Part columns = part_of(c.columns(), t % grid.columns, grid.columns, tile);
+#pragma omp parallel for schedule(static) num_threads(team) if (team > 1)
+  for (int t = 0; t < team; ++t) {
+    const auto [rows, columns] = grid.piece(t);
     if (rows.count == 0 || columns.count == 0) continue;
     omp_set_num_threads(1);  // of this call only: the setting ends with the region
     const dnnl_status_t status = dnnl_sgemm(
@@ -123,6 +76,8 @@ void gemm(Tensor& c,
   if (bias.defined()) fill_rows(c, bias);
   if (K == 0) {
     if (!adds) c.fill_zero();
+  } else if (a.dtype() == DType::bf16) {
+    gemm_bf16(c, a, transpose_a, b, transpose_b, K, adds);
   } else if (c.dtype() == DType::f32) {
     gemm_f32(c, a, transpose_a, b, transpose_b, K, adds);
   } else {

@@ -12,6 +12,14 @@ void gemm(Tensor& c,
           Transpose transpose_b,
           Accumulate accumulate,
           const Tensor& bias = {});
+// c = or += a product of bf16 operands, summed in f32; no size is 0.
+void gemm_bf16(Tensor& c,
+               const Tensor& a,
+               Transpose transpose_a,
+               const Tensor& b,
+               Transpose transpose_b,
+               index_t K,
+               bool adds);
 void gemm_fixed(Tensor& c,
                 const Tensor& a,
                 Transpose transpose_a,

@@ -1,5 +1,6 @@
 #include "core/ops/cpu/kernels.hpp"
 
+#include <cpuid.h>
 #include <cstdlib>
 #include <string>
 #include <string_view>
@@ -53,6 +54,17 @@ InstructionSet widest_instruction_set() {
   return avx2 ? InstructionSet::avx2 : InstructionSet::scalar;
 }
 
+// Leaf 7: AVX512_BF16 is bit 5 of EAX in subleaf 1, AMX_BF16 bit 22 of EDX in subleaf 0. oneDNN
+// itself asks the system for leave to use tiles.
+bool has_bf16_products() {
+  if (widest_instruction_set() != InstructionSet::avx512) return false;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
+  const unsigned last_subleaf = a;
+  if (((d >> 22) & 1) != 0) return true;
+  return last_subleaf >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && ((a >> 5) & 1) != 0;
+}
+
 InstructionSet instruction_set() {
   static const InstructionSet set = choose();
   return set;
@@ -83,5 +95,9 @@ const Kernels<double>& kernels<double>() {
 }  // namespace cpu
 
 std::string cpu_features_in_use() { return cpu::names[static_cast<int>(cpu::instruction_set())]; }
+
+bool bf16_products() {
+  return cpu::instruction_set() == cpu::InstructionSet::avx512 && cpu::has_bf16_products();
+}
 
 }  // namespace lockstep

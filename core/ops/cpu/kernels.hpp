@@ -83,6 +83,9 @@ struct Kernels {
   T (*multiply_add_rounds)(index_t rounds);
   index_t lanes;
 
+  void (*round_to_bf16)(Bf16* to, const float* from, index_t n);
+  void (*widen_bf16)(float* to, const Bf16* from, index_t n);
+
   void (*add)(T* y, const T* a, const T* b, index_t n);
   void (*scale)(T* x, T factor, index_t n);
   void (*activation[3])(T* y, const T* x, index_t n);  // by Activation
@@ -170,6 +173,7 @@ const Kernels<double>& kernels_f64();
 }  // namespace avx512
 
 InstructionSet widest_instruction_set();  // that this CPU and its system have
+bool has_bf16_products();                 // AVX512_BF16 or AMX_BF16: of the CPU, whatever is asked
 // The one in use: the widest, or what LOCKSTEP_CPU names. Limits oneDNN to the same. Throws Error
 // for a name that is unknown or more than the CPU has.
 InstructionSet instruction_set();

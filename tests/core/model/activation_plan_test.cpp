@@ -15,7 +15,7 @@ using test::tiny_gpt;
 constexpr index_t B = 3, T = 7;
 
 // Two stages of one microbatch; each pass of each stage.
-void expect_planned(const ModelConfig& config, Recompute recompute) {
+void expect_planned(const ModelConfig& config, Recompute recompute, DType precision) {
   const ParameterTable table(config);
   LocalGroup one;
   const Batch batch = tiny_batch(config, B, T, false);
@@ -31,11 +31,12 @@ void expect_planned(const ModelConfig& config, Recompute recompute) {
   std::vector<ActivationBytes> plans;
   stores.reserve(ranges.size());
   for (const StageRange range : ranges) {
-    stores.emplace_back(table, range, 0, 1, DType::f64, Device{});
+    stores.emplace_back(table, range, 0, 1, precision, Device{});
     test::randomize(stores.back());
     stages.emplace_back(config, range, stores.back(), StageSetup{one, one, recompute});
     saved.push_back(stages.back().make_saved());
-    plans.push_back(activation_bytes(config, range, {.dtype = DType::f64, .recompute = recompute},
+    plans.push_back(activation_bytes(config, range,
+                                     {.precision = precision, .recompute = recompute},
                                      {B, T, batch.target_ids.count(), B}));
   }
 
@@ -52,6 +53,11 @@ void expect_planned(const ModelConfig& config, Recompute recompute) {
     stages[i].backward_weight(batch, *saved[i], context);
     EXPECT_EQ(Stage::bytes_of(*saved[i]), 0u) << i;
   }
+}
+
+void expect_planned(const ModelConfig& config, Recompute recompute) {
+  for (const DType precision : {DType::f64, DType::f32, DType::bf16})
+    expect_planned(config, recompute, precision);
 }
 
 TEST(ActivationPlan, IsWhatAStageKeepsOfGpt) {

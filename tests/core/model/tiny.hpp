@@ -94,17 +94,21 @@ inline void randomize(ParameterStore& store) {
     for (index_t i = 0; i < value.count(); ++i)
       set_value(value, i, centre + 0.4 * value_at(noise, i));
   }
+  store.round_values();
 }
 
 // A model cut into stages that one process runs in turn.
 class TinyModel {
  public:
-  TinyModel(ModelConfig config, int num_stages, Recompute recompute = Recompute::none)
+  TinyModel(ModelConfig config,
+            int num_stages,
+            Recompute recompute = Recompute::none,
+            DType precision = DType::f64)
       : config_(std::move(config)), table_(config_) {
     const auto ranges = cut_stages(plan_layers(config_, config_.max_positions), num_stages);
     stores_.reserve(ranges.size());
     for (const StageRange range : ranges) {
-      stores_.emplace_back(table_, range, 0, 1, DType::f64, Device{});
+      stores_.emplace_back(table_, range, 0, 1, precision, Device{});
       randomize(stores_.back());
       stages_.emplace_back(config_, range, stores_.back(), StageSetup{tp_, tp_, recompute});
     }

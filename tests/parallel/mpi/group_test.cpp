@@ -43,6 +43,9 @@ Tensor values_of(int rank, index_t n, DType dtype) {
       case DType::u8:
         x.data<std::uint8_t>()[i] = static_cast<std::uint8_t>(bits);
         break;
+      case DType::bf16:
+        x.data<Bf16>()[i].bits = static_cast<std::uint16_t>(bits);
+        break;
     }
   }
   return x;
@@ -100,9 +103,9 @@ struct Setting {
   Device device = {};
 };
 
-// Bytes move but have no sum.
-std::vector<DType> with_bytes(std::vector<DType> dtypes) {
-  dtypes.push_back(DType::u8);
+// Bytes and bf16 move but have no sum.
+std::vector<DType> with_unsummed(std::vector<DType> dtypes) {
+  dtypes.insert(dtypes.end(), {DType::u8, DType::bf16});
   return dtypes;
 }
 
@@ -158,7 +161,7 @@ TEST_P(GroupOfAll, ReduceScatterLeavesTheSumOfTheOwnSpan) {
 }
 
 TEST_P(GroupOfAll, AllGatherBringsUnevenSpansTogether) {
-  for (const DType dtype : with_bytes(GetParam().dtypes)) {
+  for (const DType dtype : with_unsummed(GetParam().dtypes)) {
     for (const index_t n : GetParam().sizes) {
       const Tensor whole = values_of(77, n, dtype);
       const Span own = span_of(n, rank(), size());
@@ -173,7 +176,7 @@ TEST_P(GroupOfAll, AllGatherBringsUnevenSpansTogether) {
 }
 
 TEST_P(GroupOfAll, AllToAllSendsBlockRToRankR) {
-  for (const DType dtype : with_bytes(GetParam().dtypes)) {
+  for (const DType dtype : with_unsummed(GetParam().dtypes)) {
     for (const index_t n : GetParam().sizes) {
       const index_t block = (n + size() - 1) / size();
       const Tensor from = put(values_of(rank(), block * size(), dtype));
@@ -191,7 +194,7 @@ TEST_P(GroupOfAll, AllToAllSendsBlockRToRankR) {
 }
 
 TEST_P(GroupOfAll, BroadcastReachesAllFromAnyRoot) {
-  for (const DType dtype : with_bytes(GetParam().dtypes)) {
+  for (const DType dtype : with_unsummed(GetParam().dtypes)) {
     for (const index_t n : GetParam().sizes) {
       for (int root = 0; root < size(); ++root) {
         Tensor x = put(values_of(rank(), n, dtype));
@@ -393,11 +396,12 @@ TEST(Group, RefusesPeersAndTagsThatDoNotExist) {
 TEST(Group, RefusesWhatItCannotSumOrCutIntoBlocks) {
   const auto group = environment().split(0, environment().rank(), "test");
   if (group->size() == 1) GTEST_SKIP() << "one rank sums nothing";
-  Tensor bytes = Tensor::zeros({4}, DType::u8);
+  Tensor bytes = Tensor::zeros({4}, DType::u8), halves = Tensor::zeros({4}, DType::bf16);
   Tensor x = Tensor::zeros({12, 2}, DType::f32), columns = x.column_range(0, 1);
   Tensor odd = Tensor::zeros({2 * group->size() + 1}, DType::f32);
 
   EXPECT_THROW((void)group->start_all_reduce(bytes, Reduce::sum, "test"), Error);
+  EXPECT_THROW((void)group->start_reduce_scatter(halves, "test"), Error);
   EXPECT_THROW((void)group->start_all_reduce(columns, Reduce::sum, "test"), Error);
   EXPECT_THROW((void)group->start_all_to_all(odd.clone(), odd, "test"), Error);
 }
