@@ -40,7 +40,7 @@ class ReplicaCheckTest : public Scratch {
     config.model.vocab_size = 300;
     config.model.resolve(8, 1);
     config.degrees.dp = environment().size();
-    config.dtype = DType::f32;
+    config.precision = DType::f32;
     config.schedule = make_schedule("1f1b", 1, static_cast<int>(samples / config.degrees.dp / B));
     config.sequence_length = T;
     config.clip_norm = 1;

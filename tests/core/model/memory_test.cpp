@@ -71,7 +71,10 @@ void expect_nothing_new(const ModelConfig& config, DType precision) {
   const Taken after = taken();
   EXPECT_EQ(after.allocations, before.allocations) << name_of(precision);
   if (!sanitized) {
-    EXPECT_EQ(after.faults, before.faults) << name_of(precision);
+    // oneDNN's sgemm goes to malloc between others' small requests, which now and then take a piece
+    // of what it had before; memory given back would be some 10,000 faults a step.
+    const long most = precision == DType::f32 ? 1000 : 0;
+    EXPECT_LE(after.faults - before.faults, most) << name_of(precision);
   }
 }
 
