@@ -12,7 +12,7 @@
 #include "core/optim/learning_rate.hpp"
 #include "data/corpus.hpp"
 #include "data/loader.hpp"
-#include "launch/bubble.hpp"
+#include "launch/accounts.hpp"
 #include "launch/checkpointing.hpp"
 #include "launch/drill.hpp"
 #include "launch/evaluation.hpp"
@@ -29,7 +29,6 @@
 #include "launch/trace.hpp"
 #include "launch/trainer.hpp"
 #include "launch/watchdog.hpp"
-#include "parallel/mpi/traffic.hpp"
 
 namespace lockstep {
 namespace {
@@ -73,10 +72,7 @@ class Pretrain {
   void rewind(std::int64_t failed_step);
   void validate(std::int64_t step);
   void save(bool must_succeed);
-  void report_traffic();
-  void report_pipeline();
   MemoryFacts memory_facts() const;
-  void report_memory();
   int finish(const std::string& reason, ExitCode code);
   CheckpointMeta meta() const;
   StartEvent start_event() const;
@@ -334,57 +330,17 @@ void Pretrain::save(bool must_succeed) {
   checkpointing_->save(meta(), must_succeed);
 }
 
-// Of the last step done. Scalars and control messages are one kind.
-void Pretrain::report_traffic() {
-  const std::set<std::string> volumes{"layer",      "embedding", "head", "cross_entropy",
-                                      "replicated", "stage",     "tied", "gradient",
-                                      "parameter",  "attention"};
-  std::vector<TrafficRow> rows;
-  for (TrafficRow row : environment_.sum_traffic(traffic_)) {
-    if (volumes.count(row.what) == 0) row.what = "other";
-    add_traffic(rows, row);
-  }
-  if (!report_) return;
-  for (const TrafficRow& row : rows) {
-    report_->traffic(
-        {step_, row.axis, row.what, row.operation, static_cast<std::uint64_t>(row.messages),
-         static_cast<std::uint64_t>(row.elements), static_cast<std::uint64_t>(row.bytes)});
-  }
-}
-
-void Pretrain::report_pipeline() {
-  if (setup_.degrees.pp == 1) return;
-  const Bubble bubble = measure_bubble(trainer_);
-  if (!report_) return;
-  report_->pipeline(
-      {step_, bubble.measured, bubble.simulated, bubble.forward, bubble.backward, bubble.weight});
-}
-
 MemoryFacts Pretrain::memory_facts() const {
   const bool causal = setup_.model.objective == Objective::causal;
   return {options_.microbatch_size, causal ? 1.0 : options_.mask_probability,
           checkpointing_->snapshots() && setup_.device.kind == Device::Kind::cpu};
 }
 
-// Predicted and measured, of every stage.
-void Pretrain::report_memory() {
-  const Topology& topology = trainer_.topology();
-  const MemoryParts predicted =
-      predict_memory(trainer_.config(), memory_facts(), topology.pp_rank(), topology.tp_rank());
-  const std::vector<StageMemory> stages =
-      memory_by_stage(trainer_, predicted, measure_memory(trainer_, memory_facts()));
-  if (!report_) return;
-  for (std::size_t pp = 0; pp < stages.size(); ++pp)
-    report_->memory({step_, static_cast<std::int64_t>(pp), stages[pp]});
-}
-
 int Pretrain::finish(const std::string& reason, ExitCode code) {
   environment_.activity().enter("end", step_, true);
   checkpointing_->settle(checkpointing_->newest() == step_);
   if (checkpointing_->newest() != step_) save(true);
-  report_traffic();
-  report_pipeline();
-  report_memory();
+  report_accounts(environment_, trainer_, {step_, traffic_, memory_facts()}, report_.get());
   const std::string hash = options_.hash_weights ? trainer_.weights_hash() : "";
   environment_.agree([&] {
     if (!report_) return;
