@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "core/error.hpp"
+#include "core/model/unpad.hpp"
 #include "data/collate.hpp"
 #include "data/cut_batch.hpp"
 #include "data/examples.hpp"
@@ -21,11 +22,16 @@ void validate_cut(const LoaderConfig& config) {
   require(config.cp_degree == 1 || config.sequence_length % (2 * config.cp_degree) == 0,
           "--sequence-length ", config.sequence_length, " is not a multiple of 2 x --cp ",
           config.cp_degree);
+  require(!config.unpadded ||
+              (config.cp_degree == 1 && config.sequence_length % config.row_multiple == 0),
+          "sequences of ", config.sequence_length, " without padding, cut in ", config.cp_degree,
+          ", in rows of ", config.row_multiple);
 }
 
 Batch batch_of(const std::vector<Example>& rows, const LoaderConfig& config, std::int32_t pad_id) {
-  return cut_batch(collate(rows, config.sequence_length, pad_id, config.objective),
-                   {config.cp_rank, config.cp_degree});
+  const Batch whole = collate(rows, config.sequence_length, pad_id, config.objective);
+  if (config.unpadded) return unpad(whole, config.row_multiple);
+  return cut_batch(whole, {config.cp_rank, config.cp_degree});
 }
 
 void validate(const LoaderConfig& config) {

@@ -31,6 +31,10 @@ struct LoaderConfig {
   int prefetch = 2;  // steps ahead; 0: in the caller's thread
   int dp_rank = 0, dp_degree = 1;
   int cp_rank = 0, cp_degree = 1;  // of the ranks that share each sequence
+  // Microbatches without rows of padding (core/model/unpad.hpp), the number of rows a multiple of
+  // row_multiple; needs cp_degree 1.
+  bool unpadded = false;
+  index_t row_multiple = 1;
 };
 
 // The sizes of a run's global batches.

@@ -8,9 +8,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/model/unpad.hpp"
 #include "core/random.hpp"
 #include "data/cut_batch.hpp"
 #include "launch/reproducible.hpp"
+#include "launch/run_setup.hpp"
 #include "launch/throughput.hpp"
 #include "launch/trainer.hpp"
 
@@ -19,23 +21,27 @@ namespace {
 
 constexpr int warmup_steps = 2;  // first touch of memory, creation of primitives
 
+// natural: samples are from 1 to T tokens long, each length as likely as the others.
 Batch random_batch(const ModelConfig& model,
                    index_t B,
                    index_t T,
                    std::uint64_t seed,
-                   index_t first_sample) {
+                   index_t first_sample,
+                   bool natural) {
   std::uint64_t draws = 0;
   const auto below = [&](index_t n) {
     return static_cast<std::int32_t>(
         uniform_below(static_cast<std::uint64_t>(n), [&] { return mix(seed, ++draws); }));
   };
-  std::vector<std::int32_t> tokens, rows, ids, segments, labels;
+  std::vector<std::int32_t> tokens, rows, ids, segments, labels, lengths;
   std::vector<std::int64_t> samples;
   const bool causal = model.objective == Objective::causal;
+  for (index_t b = 0; b < B; ++b)
+    lengths.push_back(natural ? 1 + below(T) : static_cast<std::int32_t>(T));
   for (index_t row = 0; row < B * T; ++row) {
     tokens.push_back(below(model.vocab_size));
     segments.push_back(row % T < T / 2 ? 0 : 1);
-    if (causal || below(100) < 15) {
+    if (row % T < lengths[static_cast<std::size_t>(row / T)] && (causal || below(100) < 15)) {
       rows.push_back(static_cast<std::int32_t>(row));
       ids.push_back(below(model.vocab_size));
     }
@@ -53,10 +59,43 @@ Batch random_batch(const ModelConfig& model,
               .target_rows = Tensor::from(rows, {static_cast<index_t>(rows.size())}),
               .target_ids = Tensor::from(ids, {static_cast<index_t>(ids.size())}),
               .labels = {},
-              .cut = {}};
+              .cut = {},
+              .row_starts = {}};
+  if (natural) batch.lengths = Tensor::from(lengths, {B});
   if (model.segment_types > 0) batch.segments = Tensor::from(segments, {B * T});
   if (model.objective == Objective::mlm_nsp) batch.labels = Tensor::from(labels, {B});
   return batch;
+}
+
+// This rank's microbatches; the same of every step.
+StepBatch step_batch(const BenchOptions& options,
+                     const TrainerConfig& config,
+                     const Topology& topology) {
+  LoaderConfig rows;
+  leave_out_padding(rows, config.degrees, config.device, config.sequence_parallel,
+                    config.sums.fixed);
+  StepBatch batch;
+  for (int m = 0; m < config.schedule.microbatches; ++m) {
+    const index_t slot =
+        (topology.dp_rank() * config.schedule.microbatches + m) * options.microbatch_size;
+    const Batch whole = random_batch(config.model, options.microbatch_size, config.sequence_length,
+                                     mix(options.seed, static_cast<std::uint64_t>(slot)), slot,
+                                     options.natural_lengths);
+    batch.microbatches.push_back(rows.unpadded
+                                     ? unpad(whole, rows.row_multiple)
+                                     : cut_batch(whole, {topology.cp_rank(), config.degrees.cp}));
+  }
+  return batch;
+}
+
+// Of the whole step, by all ranks.
+double rows_of(const StepBatch& batch, const Topology& topology) {
+  index_t rows = 0;
+  for (const Batch& microbatch : batch.microbatches) rows += microbatch.rows();
+  const bool counts = topology.pp_rank() == 0 && topology.tp_rank() == 0;
+  Tensor sum = Tensor::from(std::vector<std::int64_t>{counts ? rows : 0}, {1});
+  topology.world().all_reduce(sum, Reduce::sum, "loss");
+  return static_cast<double>(sum.data<std::int64_t>()[0]);
 }
 
 double median(std::vector<double> values) {
@@ -105,17 +144,9 @@ int run_bench(const Environment& environment, const BenchOptions& options) {
   trainer.initialize();
 
   std::vector<double> seconds, forward, backward, optimizer, communication;
+  const StepBatch batch = step_batch(options, config, trainer.topology());
+  const double rows = rows_of(batch, trainer.topology());
   for (std::int64_t step = 1; step <= warmup_steps + options.steps; ++step) {
-    StepBatch batch;
-    for (int m = 0; m < config.schedule.microbatches; ++m) {
-      const index_t slot = (trainer.topology().dp_rank() * config.schedule.microbatches + m) *
-                           options.microbatch_size;
-      const Batch whole =
-          random_batch(config.model, options.microbatch_size, config.sequence_length,
-                       mix(options.seed, static_cast<std::uint64_t>(slot)), slot);
-      batch.microbatches.push_back(
-          cut_batch(whole, {trainer.topology().cp_rank(), config.degrees.cp}));
-    }
     environment.world().barrier();
     const auto begin = Clock::now();
     const StepAgreement agreement = trainer.agree(batch, {});
@@ -131,7 +162,7 @@ int run_bench(const Environment& environment, const BenchOptions& options) {
   const double step_seconds = median(seconds);
   const double tokens = static_cast<double>(options.global_batch_size * config.sequence_length);
   const double flops =
-      tokens * flops_per_token(config.model, trainer.table().count(), config.sequence_length);
+      rows * flops_per_token(config.model, trainer.table().count(), config.sequence_length);
   nlohmann::ordered_json json;
   json["tokens_per_second"] = tokens / step_seconds;
   json["seconds"] = step_seconds;

@@ -10,6 +10,7 @@
 #include "data/corpus.hpp"
 #include "launch/evaluation.hpp"
 #include "launch/reproducible.hpp"
+#include "launch/run_setup.hpp"
 #include "launch/saved_model.hpp"
 #include "launch/throughput.hpp"
 
@@ -18,7 +19,8 @@ namespace {
 
 LoaderConfig loader_config(const EvalOptions& options,
                            const SavedModel& saved,
-                           const Topology& topology) {
+                           const Topology& topology,
+                           Device device) {
   LoaderConfig data;
   data.corpora = {{options.corpus, 1, options.split}};
   data.objective = saved.model.objective;
@@ -31,6 +33,7 @@ LoaderConfig loader_config(const EvalOptions& options,
   data.dp_degree = topology.degrees().dp;
   data.cp_rank = topology.cp_rank();
   data.cp_degree = topology.degrees().cp;
+  leave_out_padding(data, topology.degrees(), device, false, options.reproducible);
   return data;
 }
 
@@ -73,8 +76,8 @@ int run_eval(const Environment& environment, const EvalOptions& options) {
   Trainer trainer(environment, config);
   std::unique_ptr<ValidationLoader> loader;
   environment.agree([&] {
-    loader =
-        std::make_unique<ValidationLoader>(loader_config(options, saved, trainer.topology()), 0);
+    loader = std::make_unique<ValidationLoader>(
+        loader_config(options, saved, trainer.topology(), device), 0);
   });
   trainer.load(saved.step_directory, true);
   const nlohmann::ordered_json json = describe(evaluate_all(environment, trainer, *loader));

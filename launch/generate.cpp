@@ -67,7 +67,8 @@ std::vector<double> next_logits(Trainer& trainer, const std::vector<std::int32_t
       .target_rows = Tensor::from(std::vector<std::int32_t>{static_cast<std::int32_t>(T - 1)}, {1}),
       .target_ids = {},
       .labels = {},
-      .cut = {}};
+      .cut = {},
+      .row_starts = {}};
   batch = batch.to(trainer.config().device);
   Context context;
   context.training = false;

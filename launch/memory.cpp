@@ -60,9 +60,11 @@ ActivationSetup activation_setup(const TrainerConfig& config) {
 
 MicrobatchSize microbatch_size(const TrainerConfig& config, const MemoryFacts& facts) {
   MicrobatchSize size;
-  size.B = size.sentences = facts.microbatch_size;
-  size.T = config.sequence_length / config.degrees.cp;
-  size.predicted = std::llround(facts.predicted_share * static_cast<double>(size.B * size.T));
+  size.sentences = facts.microbatch_size;
+  const auto positions =
+      static_cast<double>(facts.microbatch_size * config.sequence_length / config.degrees.cp);
+  size.rows = std::llround(facts.rows_share * positions);
+  size.predicted = std::llround(facts.predicted_share * static_cast<double>(size.rows));
   return size;
 }
 
@@ -75,7 +77,7 @@ double estimate_workspace(const TrainerConfig& config, const MicrobatchSize& siz
   const index_t kept = activation_bytes(model, a_block, setup, size).after_forward;
   setup.recompute = Recompute::none;
   const index_t recomputed = activation_bytes(model, a_block, setup, size).after_forward - kept;
-  const index_t tp = config.degrees.tp, N = size.B * size.T;
+  const index_t tp = config.degrees.tp, N = size.rows;
   const index_t n = config.sequence_parallel ? N / tp : N, C = model.width;
   const index_t mlp = N * (2 * model.ffn_width / tp + C) + 2 * n * C;
   const index_t chunk = std::min(size.predicted, VocabularyLoss::default_chunk_rows);

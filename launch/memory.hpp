@@ -25,7 +25,8 @@ struct MemoryParts {
 // What a trainer does not know of its run.
 struct MemoryFacts {
   index_t microbatch_size = 0;
-  double predicted_share = 1;  // of the tokens, by the head: 1, or --mask-probability
+  double rows_share = 1;       // of the positions that have a row, padding having none
+  double predicted_share = 1;  // of the rows, by the head: 1, or --mask-probability
   bool snapshot = false;
 };
 

@@ -242,6 +242,7 @@ BenchOptions read_bench_options(const std::vector<std::string>& arguments) {
   bench.microbatch_size = values.integer("microbatch-size");
   bench.global_batch_size = values.integer("global-batch-size");
   bench.steps = values.integer("steps");
+  bench.natural_lengths = values.flag("natural-lengths");
   bench.json = values.flag("json");
   check_batch(values, bench.global_batch_size, bench.microbatch_size, 1);
   check_layout_effects(values, bench.layout);

@@ -123,6 +123,7 @@ struct BenchOptions {
   std::uint64_t seed = 0;
   index_t microbatch_size = 0, global_batch_size = 0;
   std::int64_t steps = 0;
+  bool natural_lengths = false;
   bool json = false;
 };
 

@@ -29,6 +29,15 @@ std::optional<LoaderConfig> validation_data(const RunOptions& options,
 
 }  // namespace
 
+void leave_out_padding(LoaderConfig& data,
+                       const Degrees& degrees,
+                       Device device,
+                       bool sequence_parallel,
+                       bool fixed_sums) {
+  data.unpadded = device.kind == Device::Kind::cpu && degrees.cp == 1 && !fixed_sums;
+  data.row_multiple = sequence_parallel ? degrees.tp : 1;
+}
+
 RunSetup read_setup(const RunOptions& options, const Environment& environment) {
   RunSetup setup;
   setup.device = choose_device(environment, options.numerics.device, options.numerics.precision,
@@ -58,6 +67,8 @@ RunSetup read_setup(const RunOptions& options, const Environment& environment) {
   setup.data.prefetch = options.prefetch;
   setup.data.dp_degree = setup.degrees.dp;
   setup.data.cp_degree = setup.degrees.cp;
+  leave_out_padding(setup.data, setup.degrees, setup.device, options.layout.sequence_parallel,
+                    options.numerics.reproducible);
   setup.validation = validation_data(options, setup.data);
   check_effects(options,
                 {setup.degrees, setup.model, setup.sequence_length, setup.validation.has_value()});

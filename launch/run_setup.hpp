@@ -23,6 +23,13 @@ struct RunSetup {
 
 // Throws Error for what does not fit together.
 RunSetup read_setup(const RunOptions& options, const Environment& environment);
+// Microbatches without rows of padding, on CPUs. Not where each rank holds a part of every
+// sequence, nor where sums over rows have a fixed order: that counts on rows of T.
+void leave_out_padding(LoaderConfig& data,
+                       const Degrees& degrees,
+                       Device device,
+                       bool sequence_parallel,
+                       bool fixed_sums);
 TrainerConfig trainer_config(const RunOptions& options, const RunSetup& setup);
 
 }  // namespace lockstep

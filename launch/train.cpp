@@ -101,6 +101,7 @@ class Pretrain {
   std::string stop_reason_;
   double peak_gflops_ = 0;
   std::vector<TrafficRow> traffic_;  // of this rank in the last step done
+  double rows_share_ = 0;            // of the fullest microbatch so far
 };
 
 void Pretrain::open_data() {
@@ -262,6 +263,10 @@ Pretrain::Outcome Pretrain::step(std::int64_t step) {
   if (!stop_reason_.empty()) return Outcome::stop;
   if (agreement.any.save_due && checkpointing_->newest() != step_) save(false);
 
+  for (const Batch& microbatch : batch.microbatches) {
+    rows_share_ = std::max(rows_share_, static_cast<double>(microbatch.rows()) /
+                                            static_cast<double>(microbatch.B * microbatch.T));
+  }
   drills_->before_passes(step, trainer_.store());
   const bool verifies = replicas_->due(step);
   if (verifies) {
@@ -332,7 +337,8 @@ void Pretrain::save(bool must_succeed) {
 
 MemoryFacts Pretrain::memory_facts() const {
   const bool causal = setup_.model.objective == Objective::causal;
-  return {options_.microbatch_size, causal ? 1.0 : options_.mask_probability,
+  return {options_.microbatch_size, rows_share_ > 0 ? rows_share_ : 1.0,
+          causal ? 1.0 : options_.mask_probability,
           checkpointing_->snapshots() && setup_.device.kind == Device::Kind::cpu};
 }
 

@@ -182,7 +182,8 @@ Batch GoldFile::batch(int step, index_t first, index_t count) const {
               .target_rows = {},
               .target_ids = {},
               .labels = {},
-              .cut = {}};
+              .cut = {},
+              .row_starts = {}};
   batch.tokens = Tensor::from(rows(ids_, T_), {count * T_});
   std::vector<std::int64_t> samples;
   for (index_t b = 0; b < count; ++b) samples.push_back(step * B_ + first + b);

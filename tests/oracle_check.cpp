@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 
+#include "core/model/unpad.hpp"
 #include "launch/device_choice.hpp"
 #include "launch/failure.hpp"
 #include "launch/options.hpp"
@@ -149,11 +150,15 @@ class Comparison {
   std::map<std::string, const ParameterStore::Entry*> entries_;
 };
 
-StepBatch step_batch(const GoldFile& gold, int step, const Topology& topology, index_t microbatch) {
+// As the loader makes them: on CPUs without rows of padding.
+StepBatch step_batch(const GoldFile& gold, int step, const Trainer& trainer, index_t microbatch) {
+  const Topology& topology = trainer.topology();
   const Span span = span_of(gold.B(), topology.dp_rank(), topology.degrees().dp);
   StepBatch batch;
   for (index_t first = span.first; first < span.first + span.count; first += microbatch) {
-    batch.microbatches.push_back(gold.batch(step, first, microbatch));
+    const Batch padded = gold.batch(step, first, microbatch);
+    const bool cpu = trainer.config().device.kind == Device::Kind::cpu;
+    batch.microbatches.push_back(cpu ? unpad(padded, 1) : padded);
   }
   return batch;
 }
@@ -204,7 +209,7 @@ int run(const Environment& environment, const Arguments& arguments) {
   const bool speaks = environment.rank() == 0;
   double worst_gradient = 0, worst_loss = 0, worst_trajectory = 0, worst_weight = 0;
   for (int step = 0; step < gold.num_steps(); ++step) {
-    const StepBatch batch = step_batch(gold, step, trainer.topology(), microbatch);
+    const StepBatch batch = step_batch(gold, step, trainer, microbatch);
     const StepAgreement agreement = trainer.agree(batch, {});
     StepResult result = trainer.compute_gradients(batch, step + 1, agreement.terms);
     const auto at = static_cast<std::size_t>(step);

@@ -32,7 +32,7 @@ struct Sizes {
 Sizes sizes_of(const ModelConfig& config,
                const ActivationSetup& setup,
                const MicrobatchSize& size) {
-  const index_t N = size.B * size.T;
+  const index_t N = size.rows;
   return {config.width,
           config.heads * config.head_size / setup.tp,
           config.ffn_width / setup.tp,

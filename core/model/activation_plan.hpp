@@ -24,7 +24,7 @@ struct ActivationSetup {
 
 // Of one microbatch on one rank.
 struct MicrobatchSize {
-  index_t B = 0, T = 0;
+  index_t rows = 0;       // N
   index_t predicted = 0;  // tokens that the head predicts
   index_t sentences = 0;  // samples that NSP sees here: B, or none on a cp rank without position 0
 };

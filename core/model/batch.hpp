@@ -10,19 +10,21 @@
 namespace lockstep {
 
 struct Batch {
-  index_t B = 0, T = 0;  // T: positions of each sample on this rank
-  Tensor tokens;         // (B*T) i32
-  Tensor segments;       // (B*T) i32; BERT
+  index_t B = 0, T = 0;  // T: positions of each sample on this rank, at most
+  Tensor tokens;         // (N) i32, N = B*T unless row_starts says otherwise
+  Tensor segments;       // (N) i32; BERT
   Tensor lengths;        // (B) i32 real tokens of the whole sample, then padding; undefined: none
   Tensor sample_ids;     // (B) i64 global sample numbers: what dropout is keyed by
-  // Predicted positions, ascending: row of the microbatch (uncut: b*T+t) and the id that stands
-  // there (causal: the next token).
+  // Predicted positions, ascending: row of the microbatch (uncut and padded: b*T+t) and the id that
+  // stands there (causal: the next token).
   Tensor target_rows;  // (n) i32
   Tensor target_ids;   // (n) i32
   Tensor labels;       // (B) i32; NSP: 0 = B follows A, 1 = random; (0) where position 0 is not
   SequenceCut cut;     // cp: which positions these are, and how rows are ordered
+  Tensor row_starts;   // (B + 1) i64 in host memory, see BatchView; undefined: b T
 
-  BatchView view() const { return {B, T, lengths, sample_ids, cut}; }
+  BatchView view() const { return {B, T, lengths, sample_ids, cut, row_starts}; }
+  index_t rows() const { return view().rows(); }  // N
 
   // The same with its tensors on the device.
   Batch to(Device device) const {

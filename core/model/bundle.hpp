@@ -10,7 +10,7 @@
 namespace lockstep {
 
 struct Bundle {
-  Tensor x;       // (B*T, C)
+  Tensor x;       // (N, C)
   Tensor memory;  // encoder output; undefined for one stack
   Tensor g;       // second stream; undefined for one stream
 };

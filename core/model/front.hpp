@@ -1,4 +1,4 @@
-// The first position of the plan: Batch -> x (B*T, C), or this rank's shard of its rows.
+// The first position of the plan: Batch -> x (N, C), or this rank's shard of its rows.
 // x = drop(norm(embedding)); the norm is BERT's, absent in GPT.
 #pragma once
 

@@ -33,7 +33,7 @@ void Head::forward(const Batch& batch,
 
 Tensor Head::backward_input(const Batch& batch, Saved& saved, const Context& context) const {
   // Rows that nothing predicts from get no gradient.
-  Tensor dx = Tensor::zeros({batch.B * batch.T, width_}, dtype_, device_);
+  Tensor dx = Tensor::zeros({batch.rows(), width_}, dtype_, device_);
   lm_.backward_input(dx, saved.lm, context);
   if (nsp_) nsp_->backward_input(dx, saved.nsp, context);
   if (lm_.leaves_parts()) {

@@ -1,4 +1,4 @@
-// The last position of the plan: x (B*T, C) -> loss terms.
+// The last position of the plan: x (N, C) -> loss terms.
 // [final norm] -> LmHead, and NspHead for mlm_nsp; dx is their sum. With Rows::cut x and dx are
 // shards: normed, then gathered, because targets may be in any row.
 #pragma once

@@ -59,7 +59,7 @@ class LmHead {
   bool leaves_parts() const;  // backward_input's dx is still to be summed over tp
 
   void forward(const Batch& batch, const Tensor& x, Saved& saved, const Context& context) const;
-  // Adds into dx (B*T, C).
+  // Adds into dx (N, C).
   void backward_input(Tensor& dx, Saved& saved, const Context& context) const;
   void backward_weight(Saved& saved, const Context& context) const;
   Tensor logits(const Batch& batch, const Tensor& x, const Context& context) const;

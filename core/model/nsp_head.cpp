@@ -12,7 +12,8 @@ Tensor first_rows(const Batch& batch) {
   Tensor rows = Tensor::empty({batch.labels.count()}, DType::i32);
   const index_t S = batch.cut.chunk_length(batch.T);
   for (index_t b = 0; b < rows.count(); ++b) {
-    rows.data<std::int32_t>()[b] = static_cast<std::int32_t>(b * S);
+    const index_t row = batch.row_starts.defined() ? batch.view().first_row(b) : b * S;
+    rows.data<std::int32_t>()[b] = static_cast<std::int32_t>(row);
   }
   return rows.to(batch.tokens.device());
 }

@@ -29,7 +29,7 @@ class NspHead {
   explicit NspHead(const ParameterStore& store);
 
   void forward(const Batch& batch, const Tensor& x, Saved& saved, const Context& context) const;
-  // Adds into dx (B*T, C).
+  // Adds into dx (N, C).
   void backward_input(Tensor& dx, Saved& saved, const Context& context) const;
   void backward_weight(Saved& saved, const Context& context) const;
 

@@ -118,7 +118,7 @@ struct Stage::Parts {
     Front::Saved front_saved;
     Tensor x = front ? front->forward(batch, saved ? saved->front : front_saved, context) : input.x;
     front_saved = {};
-    assert(x.rows() * shard.size == batch.B * batch.T);
+    assert(x.rows() * shard.size == batch.rows());
     for (std::size_t i = 0; i < layers.size(); ++i) {
       Layer::Saved dropped;
       x = layers[i].forward(x, saved ? saved->layers[i] : dropped, context);
@@ -159,8 +159,8 @@ Stage::Stage(Stage&&) noexcept = default;
 bool Stage::first() const { return parts_->front.has_value(); }
 bool Stage::last() const { return parts_->head.has_value(); }
 
-std::vector<TensorSpec> Stage::border(index_t B, index_t T) const {
-  return {{"x", {B * T / parts_->shard.size, parts_->width}, parts_->dtype, true, parts_->device}};
+std::vector<TensorSpec> Stage::border(index_t N) const {
+  return {{"x", {N / parts_->shard.size, parts_->width}, parts_->dtype, true, parts_->device}};
 }
 
 Stage::SavedHandle Stage::make_saved() const {

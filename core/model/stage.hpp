@@ -42,8 +42,8 @@ class Stage {
 
   bool first() const;  // holds the front: forward ignores its input bundle
   bool last() const;   // holds the head: forward adds to the loss terms and returns an empty bundle
-  // What a microbatch of B samples of T positions carries to the next stage.
-  std::vector<TensorSpec> border(index_t B, index_t T) const;
+  // What a microbatch of N rows carries to the next stage.
+  std::vector<TensorSpec> border(index_t N) const;
 
   SavedHandle make_saved() const;
   // All that it keeps, in bytes; what is the batch's left out (core/model/activation_plan.hpp).

@@ -22,6 +22,7 @@ AttentionSpec Attention::spec(const Context& context) const {
   spec.scale = 1.0 / std::sqrt(static_cast<double>(config_.head_size));
   spec.mask = config_.mask;
   spec.lengths = context.batch.lengths;
+  spec.row_starts = context.batch.row_starts;
   spec.dropout = context.training ? config_.dropout : 0.0;
   spec.dropout_key = context.dropout_key(Site::Op::attention);
   spec.sample_ids = context.batch.sample_ids;
@@ -42,14 +43,14 @@ Tensor Attention::attend(Saved& saved, const Context& context) const {
                                        *cp_);
   }
   saved.attended = Tensor::empty({qkv.rows(), qkv.columns() / 3}, qkv.dtype(), qkv.device());
-  saved.lse = Tensor::empty({batch.B, config_.heads, batch.T}, qkv.dtype(), qkv.device());
+  saved.lse = Tensor::empty({batch.rows() * config_.heads}, qkv.dtype(), qkv.device());
   ring_attention_forward(saved.attended, saved.lse, qkv, spec(context), batch.cut, *cp_);
   return saved.attended;
 }
 
 Tensor Attention::forward(const Tensor& x, Saved& saved, const Context& context) const {
   saved.qkv = qkv_.forward(x, saved.qkv_linear, context);
-  assert(saved.qkv.rows() == context.batch.B * context.batch.T);
+  assert(saved.qkv.rows() == context.batch.rows());
   const Tensor y = output_.forward(attend(saved, context), saved.output_linear, context);
   if (core_ == Core::recomputed) saved.attended = saved.lse = saved.output_linear.x = {};
   return y;

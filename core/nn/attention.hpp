@@ -1,9 +1,9 @@
 // Self-attention: y = output(attend(q, k, v)), q | k | v = qkv(x), a fused matrix cut by heads.
 // x, y (N, C), or shards  qkv (N, 3 NH_local HS)  attended (N, NH_local HS).
-// NH_local heads of this rank, HS head size, N = B*T. The context's batch gives B, T, the lengths
-// (padding) and the sample numbers that dropout of the probabilities is keyed by. Sequences cut
-// over cp are attended to round the ring of its ranks (core/nn/ring_attention.hpp), or in a fixed
-// order of sums by exchanging rows for heads (core/nn/head_exchange.hpp).
+// NH_local heads of this rank, HS head size, N = the context's rows. The context's batch gives B,
+// T, the lengths (padding) and the sample numbers that dropout of the probabilities is keyed by.
+// Sequences cut over cp are attended to round the ring of its ranks (core/nn/ring_attention.hpp),
+// or in a fixed order of sums by exchanging rows for heads (core/nn/head_exchange.hpp).
 #pragma once
 
 #include "core/footprint.hpp"

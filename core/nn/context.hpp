@@ -35,12 +35,20 @@ struct LossTerm {
   std::int64_t correct = 0;
 };
 
-// What layers see of a microbatch: B samples of T positions on this rank.
+// What layers see of a microbatch: B samples of at most T positions on this rank.
 struct BatchView {
   index_t B = 0, T = 0;
   Tensor lengths;     // (B) i32 real tokens of each whole sample; undefined: all
   Tensor sample_ids;  // (B) i64 global sample numbers
   SequenceCut cut;    // which positions the T are, and where their rows stand
+  // (B + 1) i64 in host memory; uncut: position t of sample b is row row_starts[b] + t, as far as
+  // row_starts[b + 1], and rows past T or past the length do not exist. Undefined: row b T + t.
+  Tensor row_starts;
+
+  index_t first_row(index_t b) const {
+    return row_starts.defined() ? row_starts.data<std::int64_t>()[b] : b * T;
+  }
+  index_t rows() const { return first_row(B); }
 };
 
 // Sequence parallelism: outside the products that tp cuts, a rank holds rows span_of(B*T, rank,

@@ -1,5 +1,6 @@
 #include "core/nn/embedding.hpp"
 
+#include <numeric>
 #include <utility>
 
 #include "core/nn/ordered_rows.hpp"
@@ -12,7 +13,14 @@ namespace {
 
 // The position of each row.
 Tensor position_ids(const BatchView& batch, Device device) {
-  Tensor ids = Tensor::empty({batch.B * batch.T}, DType::i32);
+  Tensor ids = Tensor::empty({batch.rows()}, DType::i32);
+  if (batch.row_starts.defined()) {
+    for (index_t b = 0; b < batch.B; ++b) {
+      std::int32_t* to = ids.data<std::int32_t>();
+      std::iota(to + batch.first_row(b), to + batch.first_row(b + 1), 0);
+    }
+    return ids.to(device);
+  }
   const index_t S = batch.cut.chunk_length(batch.T), rows = batch.B * S;
   for (int i = 0; i < batch.cut.num_chunks(); ++i) {
     const index_t first = batch.cut.first_position(i, batch.T);
@@ -54,7 +62,7 @@ Tensor Embedding::forward(const Tensor& ids,
                           Saved& saved,
                           const Context& context) const {
   const Tensor& token = tables_.token.value;
-  assert(ids.count() == context.batch.B * context.batch.T);
+  assert(ids.count() == context.batch.rows());
   assert(context.batch.T * context.batch.cut.size <= tables_.position.value.rows());
   saved.ids = ids;
   saved.positions = position_ids(context.batch, ids.device());

@@ -10,7 +10,9 @@ namespace {
 class Places {
  public:
   explicit Places(const BatchView& batch)
-      : batch_(batch), S_(batch.cut.chunk_length(batch.T)), length_(batch.T * batch.cut.size) {}
+      : batch_(batch), S_(batch.cut.chunk_length(batch.T)), length_(batch.T * batch.cut.size) {
+    assert(!batch.row_starts.defined());
+  }
 
   std::int64_t of(index_t row) const {
     const index_t chunk = row / (batch_.B * S_), rest = row % (batch_.B * S_);

@@ -17,11 +17,18 @@ bool is_vector(const Tensor& v, DType dtype, index_t n) {
   return v.dtype() == dtype && v.count() == n && v.contiguous();
 }
 
+index_t rows_of(const AttentionSpec& spec, index_t T) {
+  return spec.row_starts.defined() ? spec.row_starts.data<std::int64_t>()[spec.B] : spec.B * T;
+}
+
 bool lawful(const AttentionSpec& spec) {
   return spec.kv_heads == spec.heads && spec.dropout >= 0 && spec.dropout < 1 &&
          spec.first_query >= 0 && spec.first_key >= 0 &&
          (spec.mask != Mask::causal || spec.first_key <= spec.first_query) &&
          (!spec.lengths.defined() || is_vector(spec.lengths, DType::i32, spec.B)) &&
+         (!spec.row_starts.defined() ||
+          (is_vector(spec.row_starts, DType::i64, spec.B + 1) && spec.T_q == spec.T_k &&
+           spec.first_query == 0 && spec.first_key == 0)) &&
          (spec.dropout == 0 || is_vector(spec.sample_ids, DType::i64, spec.B));
 }
 
@@ -34,9 +41,11 @@ void attention_forward(Tensor& y,
                        const Tensor& v,
                        const AttentionSpec& spec) {
   assert(lawful(spec));
-  assert(is_rows(y, spec.B * spec.T_q, spec, q) && is_rows(q, spec.B * spec.T_q, spec, q));
-  assert(is_rows(k, spec.B * spec.T_k, spec, q) && is_rows(v, spec.B * spec.T_k, spec, q));
-  assert(is_vector(lse, q.dtype(), spec.B * spec.heads * spec.T_q));
+  assert(is_rows(y, rows_of(spec, spec.T_q), spec, q) &&
+         is_rows(q, rows_of(spec, spec.T_q), spec, q));
+  assert(is_rows(k, rows_of(spec, spec.T_k), spec, q) &&
+         is_rows(v, rows_of(spec, spec.T_k), spec, q));
+  assert(is_vector(lse, q.dtype(), spec.heads * rows_of(spec, spec.T_q)));
   LOCKSTEP_DISPATCH(q.device(), attention_forward(y, lse, q, k, v, spec));
 }
 
@@ -51,11 +60,15 @@ void attention_backward(Tensor& dq,
                         const Tensor& lse,
                         const AttentionSpec& spec) {
   assert(lawful(spec));
-  assert(is_rows(dq, spec.B * spec.T_q, spec, q) && is_rows(dy, spec.B * spec.T_q, spec, q));
-  assert(is_rows(q, spec.B * spec.T_q, spec, q) && is_rows(y, spec.B * spec.T_q, spec, q));
-  assert(is_rows(dk, spec.B * spec.T_k, spec, q) && is_rows(dv, spec.B * spec.T_k, spec, q));
-  assert(is_rows(k, spec.B * spec.T_k, spec, q) && is_rows(v, spec.B * spec.T_k, spec, q));
-  assert(is_vector(lse, q.dtype(), spec.B * spec.heads * spec.T_q));
+  assert(is_rows(dq, rows_of(spec, spec.T_q), spec, q) &&
+         is_rows(dy, rows_of(spec, spec.T_q), spec, q));
+  assert(is_rows(q, rows_of(spec, spec.T_q), spec, q) &&
+         is_rows(y, rows_of(spec, spec.T_q), spec, q));
+  assert(is_rows(dk, rows_of(spec, spec.T_k), spec, q) &&
+         is_rows(dv, rows_of(spec, spec.T_k), spec, q));
+  assert(is_rows(k, rows_of(spec, spec.T_k), spec, q) &&
+         is_rows(v, rows_of(spec, spec.T_k), spec, q));
+  assert(is_vector(lse, q.dtype(), spec.heads * rows_of(spec, spec.T_q)));
   LOCKSTEP_DISPATCH(q.device(), attention_backward(dq, dk, dv, dy, q, k, v, y, lse, spec));
 }
 

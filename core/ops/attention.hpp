@@ -1,8 +1,9 @@
 // Multi-head attention without a T x T tensor: y = softmax(scale q k^T + mask) dropout v, per
 // sample and head, by blocks of query rows; the backward pass recomputes the probabilities from
 // lse, the log of each row's sum of exponentials. B samples, NH heads (of this rank), HS head size.
-// q, y (B*T_q, NH*HS)  k, v (B*T_k, NH*HS)  lse (B, NH, T_q). q, k, v and their gradients may be
-// column views of one fused matrix (strided rows).
+// q, y (B*T_q, NH*HS)  k, v (B*T_k, NH*HS), lse (B, NH, T_q); row_starts may say fewer rows, and
+// lse has (NH, rows) of sample after sample. q, k, v and their gradients may be column views of one
+// fused matrix (strided rows).
 #pragma once
 
 #include "core/random.hpp"
@@ -22,6 +23,10 @@ struct AttentionSpec {
   double scale = 1;       // of q k^T: 1/sqrt(head_size) for GPT and BERT
   Mask mask = Mask::full;
   Tensor lengths;  // (B) i32 valid keys and queries of each sample; undefined: all T
+  // (B + 1) i64 in host memory: rows of sample b begin at row_starts[b] and end before
+  // row_starts[b + 1], at most T = T_q = T_k of them; undefined: b T. On the CPU, without
+  // first_query and first_key.
+  Tensor row_starts;
   // Positions of query row 0 and key row 0 of each sample, when they are a run of a longer
   // sequence; causal: first_key <= first_query, so that every query sees a key.
   index_t first_query = 0, first_key = 0;

@@ -36,8 +36,7 @@ void ForwardPass::execute() {
 }
 
 std::vector<TensorSpec> ForwardPass::border(const Visit& visit) const {
-  const Batch& batch = *batches_[visit.m];
-  return setting_.stage(visit.v).border(batch.B, batch.T);
+  return setting_.stage(visit.v).border(batches_[visit.m]->rows());
 }
 
 int ForwardPass::tag(int border, const Visit& visit) const {

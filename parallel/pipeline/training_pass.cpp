@@ -60,7 +60,7 @@ Context TrainingPass::context(int m) const {
 }
 
 std::vector<TensorSpec> TrainingPass::border(int v, int m) const {
-  return setting_.stage(v).border(batch(m).B, batch(m).T);
+  return setting_.stage(v).border(batch(m).rows());
 }
 
 void TrainingPass::post_receives(Kind kind, std::size_t i) {

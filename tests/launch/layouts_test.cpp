@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/model/unpad.hpp"
 #include "data/cut_batch.hpp"
 #include "launch/compare_layouts.hpp"
 #include "launch/memory.hpp"
@@ -79,16 +80,18 @@ TrainerConfig trainer_config(ModelConfig model,
   return config;
 }
 
-// The step's samples in microbatches of B, as the part of a rank.
-MakeBatch batches(const ModelConfig& model, index_t B) {
-  return [model, B](std::int64_t step, const BatchPart& part) {
+// The step's samples in microbatches of B, as the part of a rank. multiple: of rows without
+// padding; 0: with padding.
+MakeBatch batches(const ModelConfig& model, index_t B, index_t multiple = 0) {
+  return [model, B, multiple](std::int64_t step, const BatchPart& part) {
     const index_t own = samples / part.dp_degree;
     StepBatch batch;
     for (index_t done = 0; done < own; done += B) {
       const index_t first = (step - 1) * samples + part.dp_rank * own + done;
       const bool padded = model.objective != Objective::causal;
-      batch.microbatches.push_back(
-          cut_batch(test::tiny_batch(model, B, T, padded, first), part.cut));
+      const Batch whole = test::tiny_batch(model, B, T, padded, first);
+      batch.microbatches.push_back(multiple > 0 ? unpad(whole, multiple)
+                                                : cut_batch(whole, part.cut));
     }
     return batch;
   };
@@ -100,8 +103,10 @@ void expect_like_one_rank(const ModelConfig& model,
   const TrainerConfig config = trainer_config(model, layout, precision);
   const index_t B = samples / layout.degrees.dp / layout.microbatches;
 
+  const bool unpadded = !layout.reproducible && layout.degrees.cp == 1;
   const LayoutComparison comparison = compare_with_one_rank(
-      environment(), config, batches(config.model, B), steps, [](std::int64_t) { return 1e-2; });
+      environment(), config, batches(config.model, B, unpadded ? layout.degrees.tp : 0), steps,
+      [](std::int64_t) { return 1e-2; });
 
   const LayoutTolerance bound = layout_tolerance(precision, layout.reproducible);
   EXPECT_LE(comparison.worst_loss(), bound.loss(1)) << layout.name;

@@ -28,31 +28,45 @@ struct HeadRows {
   T* operator[](index_t row) const { return data + row * stride; }
 };
 
+// Rows of a sample: where they begin, how many there are, and the first of them that are valid.
+struct Rows {
+  index_t first, count, valid;
+};
 struct Piece {
-  index_t sample, head, T_q, T_k;  // T_q, T_k: valid rows of this sample
+  index_t sample, head;
+  Rows queries, keys;
 };
 
 Piece piece_of(const AttentionSpec& spec, index_t number) {
   const index_t sample = number / spec.heads;
-  if (!spec.lengths.defined()) return {sample, number % spec.heads, spec.T_q, spec.T_k};
-  const index_t length = spec.lengths.data<std::int32_t>()[sample];
-  assert(length >= 0);
-  return {sample, number % spec.heads, std::clamp<index_t>(length - spec.first_query, 0, spec.T_q),
-          std::clamp<index_t>(length - spec.first_key, 0, spec.T_k)};
+  const auto rows = [&](index_t T, index_t first_position) {
+    Rows rows{sample * T, T, T};
+    if (spec.row_starts.defined()) {
+      const std::int64_t* starts = spec.row_starts.data<std::int64_t>() + sample;
+      rows = {starts[0], starts[1] - starts[0], starts[1] - starts[0]};
+    }
+    if (spec.lengths.defined()) {
+      const index_t length = spec.lengths.data<std::int32_t>()[sample];
+      assert(length >= 0);
+      rows.valid = std::clamp<index_t>(length - first_position, 0, rows.count);
+    }
+    return rows;
+  };
+  return {sample, number % spec.heads, rows(spec.T_q, spec.first_query),
+          rows(spec.T_k, spec.first_key)};
 }
 
 template <typename T>
-HeadRows<const T> rows_of(const Tensor& x,
-                          const Piece& piece,
-                          index_t rows,
-                          const AttentionSpec& spec) {
-  return {x.data<T>() + piece.sample * rows * x.row_stride() + piece.head * spec.head_size,
-          x.row_stride()};
+HeadRows<const T> rows_of(const Tensor& x, const Piece& piece, const Rows& rows, index_t HS) {
+  return {x.data<T>() + rows.first * x.row_stride() + piece.head * HS, x.row_stride()};
 }
 template <typename T>
-HeadRows<T> rows_of(Tensor& x, const Piece& piece, index_t rows, const AttentionSpec& spec) {
-  return {x.data<T>() + piece.sample * rows * x.row_stride() + piece.head * spec.head_size,
-          x.row_stride()};
+HeadRows<T> rows_of(Tensor& x, const Piece& piece, const Rows& rows, index_t HS) {
+  return {x.data<T>() + rows.first * x.row_stride() + piece.head * HS, x.row_stride()};
+}
+
+index_t first_of_lse(const Piece& piece, const AttentionSpec& spec) {
+  return piece.queries.first * spec.heads + piece.head * piece.queries.count;
 }
 
 // Rows of a head lie whole rows of the model apart, where few of them share the first cache: what a
@@ -171,26 +185,26 @@ void forward_piece(const Piece& piece,
                    T* scratch,
                    std::uint32_t* words) {
   const auto& kernel = kernels<T>();
-  const index_t HS = spec.head_size;
+  const index_t HS = spec.head_size, T_q = piece.queries.valid, T_k = piece.keys.valid;
   const T factor = static_cast<T>(1.0 / (1.0 - spec.dropout));
   T* keys = scratch;  // all tiles of k, transposed
-  T* values = keys + HS * rounded_to_tiles(piece.T_k);
-  T* p = values + HS * rounded_to_tiles(piece.T_k);
+  T* values = keys + HS * rounded_to_tiles(T_k);
+  T* p = values + HS * rounded_to_tiles(T_k);
   T* y_tile = p + tile * tile;
   T* row_max = y_tile + tile * HS;
   T* row_sum = row_max + tile;
   Tiles tiles(spec, piece, words);
-  for (index_t j0 = 0; j0 < piece.T_k; j0 += tile) {
-    pack_transposed(keys + j0 * HS, k, j0, std::min(tile, piece.T_k - j0), HS);
+  for (index_t j0 = 0; j0 < T_k; j0 += tile) {
+    pack_transposed(keys + j0 * HS, k, j0, std::min(tile, T_k - j0), HS);
   }
-  copy_rows(values, v, 0, piece.T_k, HS);
-  for (index_t i0 = 0; i0 < piece.T_q; i0 += tile) {
-    const index_t rows = std::min(tile, piece.T_q - i0);
+  copy_rows(values, v, 0, T_k, HS);
+  for (index_t i0 = 0; i0 < T_q; i0 += tile) {
+    const index_t rows = std::min(tile, T_q - i0);
     std::fill_n(y_tile, rows * HS, T{0});
     std::fill_n(row_max, rows, -std::numeric_limits<T>::infinity());
     std::fill_n(row_sum, rows, T{0});
-    for (index_t j0 = 0; j0 < piece.T_k && !tiles.empty(i0, rows, j0); j0 += tile) {
-      const index_t n = std::min(tile, piece.T_k - j0);
+    for (index_t j0 = 0; j0 < T_k && !tiles.empty(i0, rows, j0); j0 += tile) {
+      const index_t n = std::min(tile, T_k - j0);
       kernel.multiply(p, tile, q[i0], q.stride, 1, keys + j0 * HS, tile, rows, tile, HS, false);
       kernel.softmax_tile(p, row_max, row_sum, y_tile, HS, static_cast<T>(spec.scale),
                           tiles.at(i0, rows, j0, n, kernel));
@@ -205,7 +219,7 @@ void forward_piece(const Piece& piece,
           any ? row_max[i] + static_cast<T>(natural_log(static_cast<double>(row_sum[i]))) : T{0};
     }
   }
-  for (index_t i = piece.T_q; i < spec.T_q; ++i) {
+  for (index_t i = T_q; i < piece.queries.count; ++i) {
     std::fill_n(y[i], HS, T{0});
     lse[i] = 0;
   }
@@ -229,7 +243,7 @@ void backward_piece(const Piece& piece,
                     T* scratch,
                     std::uint32_t* words) {
   const auto& kernel = kernels<T>();
-  const index_t HS = spec.head_size;
+  const index_t HS = spec.head_size, T_q = piece.queries.valid, T_k = piece.keys.valid;
   T* keys = scratch;
   T* values = keys + HS * tile;
   T* k = values + HS * tile;  // the tiles at work, in rows
@@ -241,21 +255,21 @@ void backward_piece(const Piece& piece,
   T* dp = p + tile * tile;
   T* row_dots = dp + tile * tile;
   Tiles tiles(spec, piece, words);
-  for (index_t i = 0; i < spec.T_q; ++i) std::fill_n(to.dq[i], HS, T{0});
-  for (index_t j = piece.T_k; j < spec.T_k; ++j) {
+  for (index_t i = 0; i < piece.queries.count; ++i) std::fill_n(to.dq[i], HS, T{0});
+  for (index_t j = T_k; j < piece.keys.count; ++j) {
     std::fill_n(to.dk[j], HS, T{0});
     std::fill_n(to.dv[j], HS, T{0});
   }
-  for (index_t i = 0; i < piece.T_q; ++i) row_dots[i] = kernel.dot(in.dy[i], in.y[i], HS);
-  for (index_t j0 = 0; j0 < piece.T_k; j0 += tile) {
-    const index_t n = std::min(tile, piece.T_k - j0);
+  for (index_t i = 0; i < T_q; ++i) row_dots[i] = kernel.dot(in.dy[i], in.y[i], HS);
+  for (index_t j0 = 0; j0 < T_k; j0 += tile) {
+    const index_t n = std::min(tile, T_k - j0);
     pack_transposed(keys, in.k, j0, n, HS);
     pack_transposed(values, in.v, j0, n, HS);
     copy_rows(k, in.k, j0, n, HS);
     std::fill_n(dk, n * HS, T{0});
     std::fill_n(dv, n * HS, T{0});
-    for (index_t i0 = tiles.first_query_tile(j0); i0 < piece.T_q; i0 += tile) {
-      const index_t rows = std::min(tile, piece.T_q - i0);
+    for (index_t i0 = tiles.first_query_tile(j0); i0 < T_q; i0 += tile) {
+      const index_t rows = std::min(tile, T_q - i0);
       copy_rows(q, in.q, i0, rows, HS);
       copy_rows(dy, in.dy, i0, rows, HS);
       kernel.multiply(p, tile, q, HS, 1, keys, tile, rows, tile, HS, false);
@@ -287,10 +301,10 @@ void attention_forward(Tensor& y,
     using T = decltype(zero);
     for_pieces(spec.B * spec.heads, spec.T_q * spec.T_k * HS, [&](index_t number) {
       const Piece piece = piece_of(spec, number);
-      forward_piece<T>(piece, rows_of<T>(y, piece, spec.T_q, spec),
-                       lse.data<T>() + number * spec.T_q, rows_of<T>(q, piece, spec.T_q, spec),
-                       rows_of<T>(k, piece, spec.T_k, spec), rows_of<T>(v, piece, spec.T_k, spec),
-                       spec, scratch.mine<T>(), scratch.my_words());
+      forward_piece<T>(
+          piece, rows_of<T>(y, piece, piece.queries, HS), lse.data<T>() + first_of_lse(piece, spec),
+          rows_of<T>(q, piece, piece.queries, HS), rows_of<T>(k, piece, piece.keys, HS),
+          rows_of<T>(v, piece, piece.keys, HS), spec, scratch.mine<T>(), scratch.my_words());
     });
   });
 }
@@ -311,11 +325,13 @@ void attention_backward(Tensor& dq,
     using T = decltype(zero);
     for_pieces(spec.B * spec.heads, T_q * T_k * HS, [&](index_t number) {
       const Piece piece = piece_of(spec, number);
-      const Gradients<T> to = {rows_of<T>(dq, piece, T_q, spec), rows_of<T>(dk, piece, T_k, spec),
-                               rows_of<T>(dv, piece, T_k, spec)};
-      const Inputs<T> in = {rows_of<T>(dy, piece, T_q, spec), rows_of<T>(q, piece, T_q, spec),
-                            rows_of<T>(k, piece, T_k, spec),  rows_of<T>(v, piece, T_k, spec),
-                            rows_of<T>(y, piece, T_q, spec),  lse.data<T>() + number * T_q};
+      const Gradients<T> to = {rows_of<T>(dq, piece, piece.queries, HS),
+                               rows_of<T>(dk, piece, piece.keys, HS),
+                               rows_of<T>(dv, piece, piece.keys, HS)};
+      const Inputs<T> in = {
+          rows_of<T>(dy, piece, piece.queries, HS), rows_of<T>(q, piece, piece.queries, HS),
+          rows_of<T>(k, piece, piece.keys, HS),     rows_of<T>(v, piece, piece.keys, HS),
+          rows_of<T>(y, piece, piece.queries, HS),  lse.data<T>() + first_of_lse(piece, spec)};
       backward_piece<T>(piece, to, in, spec, scratch.mine<T>(), scratch.my_words());
     });
   });

@@ -37,7 +37,7 @@ void expect_planned(const ModelConfig& config, Recompute recompute, DType precis
     saved.push_back(stages.back().make_saved());
     plans.push_back(activation_bytes(config, range,
                                      {.precision = precision, .recompute = recompute},
-                                     {B, T, batch.target_ids.count(), B}));
+                                     {B * T, batch.target_ids.count(), B}));
   }
 
   Bundle bundle;
@@ -94,7 +94,7 @@ TEST(ActivationPlan, IsTheLiteraturesWithoutMasksAndProbabilities) {
   config.resolve(128, 1);
   const index_t N = 4 * 1024;
 
-  const ActivationBytes block = activation_bytes(config, {1, 2}, {}, {4, 1024, N, 0});
+  const ActivationBytes block = activation_bytes(config, {1, 2}, {}, {N, N, 0});
 
   EXPECT_EQ(block.after_forward, 4 * N * (16 * config.width + 4 + config.heads));
 }

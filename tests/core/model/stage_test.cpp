@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/model/unpad.hpp"
 #include "tests/core/model/tiny.hpp"
 
 namespace lockstep {
@@ -163,6 +164,29 @@ TEST(Stage, PaddingIdsChangeNoLoss) {
   expect_equal(model.store().gradients(), gradients, "gradients");
 }
 
+TEST(Stage, RowsOfPaddingMayBeLeftOut) {
+  ModelConfig sinusoidal = tiny_bert();
+  sinusoidal.positions = Positions::sinusoidal;
+  for (const ModelConfig& config : {tiny_gpt(), tiny_bert(), sinusoidal}) {
+    const Batch batch = tiny_batch(config, 4, T, true);  // lengths 7, 5, 6, 7
+    TinyModel padded(config, 2);
+    const double loss = padded.train({batch});
+    for (const index_t multiple : {index_t{1}, T}) {
+      const Batch unpadded = unpad(batch, multiple);
+      ASSERT_EQ(unpadded.rows(), multiple == 1 ? 25 : 28 - (28 - 25) / T * T);
+      TinyModel model(config, 2);
+
+      EXPECT_NEAR(model.train({unpadded}), loss, test::tolerance(DType::f64, 4 * T) * loss);
+
+      for (const ParameterRow& row : model.table().rows()) {
+        EXPECT_LE(test::relative_error(model.gradient(row.name), padded.gradient(row.name)),
+                  test::tolerance(DType::f64, 4 * T))
+            << row.name;
+      }
+    }
+  }
+}
+
 TEST(Stage, AMicrobatchWithoutTargetsAddsNothingToItsTerm) {
   ModelConfig config = tiny_gpt();
   config.objective = Objective::mlm;
@@ -222,7 +246,7 @@ TEST(Stage, BorderIsTheActivation) {
   LocalGroup one;
   const Stage stage(config, {0, 2}, store, {one, one});
 
-  const auto border = stage.border(3, T);
+  const auto border = stage.border(3 * T);
 
   ASSERT_EQ(border.size(), 1u);
   EXPECT_EQ(border[0].shape, (Shape{3 * T, 6}));

@@ -21,7 +21,7 @@ inline Context make_context(index_t B, index_t T, const std::vector<std::int32_t
   context.step = 3;
   context.seed = 11;
   context.site.layer = 2;
-  context.batch = {B, T, {}, Tensor::empty({B}, DType::i64), {}};
+  context.batch = {B, T, {}, Tensor::empty({B}, DType::i64), {}, {}};
   for (index_t b = 0; b < B; ++b) context.batch.sample_ids.data<std::int64_t>()[b] = 100 + 7 * b;
   if (!lengths.empty()) context.batch.lengths = Tensor::from(lengths, {B});
   return context;

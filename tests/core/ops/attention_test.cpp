@@ -215,6 +215,31 @@ TEST(Attention, RowsPastTheLengthAreZeroWhateverTheyHold) {
   EXPECT_FALSE(std::isnan(test::inner(c.dfused, c.dfused)));
 }
 
+// Rows without padding, and with a row of it after the second sample.
+TEST(Attention, RowsOfPaddingMayBeLeftOut) {
+  for (AttentionSpec spec : variants(3, 70, 2, 4)) {
+    if (!spec.lengths.defined()) continue;
+    Case padded(spec, DType::f32);
+    padded.forward();
+    padded.backward();
+    ASSERT_EQ(value_at(spec.lengths, 1), 23);  // of 70, 23, 0
+    const std::vector<std::int64_t> starts{0, 70, 94, 94};
+    spec.row_starts = Tensor::from(starts, {4});
+
+    const Tensor fused = padded.fused.range(0, 94),
+                 dfused = Tensor::empty(fused.shape(), DType::f32);
+    const auto part = [](const Tensor& x, index_t i) { return x.column_range(i * 8, 8); };
+    Tensor y = Tensor::empty({94, 8}, DType::f32), lse = Tensor::empty({2 * 94}, DType::f32);
+    attention_forward(y, lse, part(fused, 0), part(fused, 1), part(fused, 2), spec);
+    Tensor dq = part(dfused, 0), dk = part(dfused, 1), dv = part(dfused, 2);
+    attention_backward(dq, dk, dv, padded.dy.range(0, 94), part(fused, 0), part(fused, 1),
+                       part(fused, 2), y, lse, spec);
+
+    EXPECT_TRUE(same_bits(y, padded.y.range(0, 94)));
+    EXPECT_TRUE(same_bits(dfused, padded.dfused.range(0, 94)));
+  }
+}
+
 TEST(Attention, HeadsCutOverRanksSeeTheSameDropout) {
   Case whole(spec_of(2, 70, 4, 8, Mask::causal, 0.5), DType::f32);
   whole.forward();

@@ -5,6 +5,8 @@
 #include <map>
 #include <set>
 
+#include "core/error.hpp"
+#include "core/model/unpad.hpp"
 #include "data/corpus.hpp"
 #include "tests/data/corpus/fixture.hpp"
 
@@ -19,6 +21,10 @@ struct Row {
 
   bool operator==(const Row&) const = default;
 };
+
+std::vector<std::int32_t> words_of(const Tensor& x) {
+  return {x.data<std::int32_t>(), x.data<std::int32_t>() + x.count()};
+}
 
 std::vector<Row> rows_of(const Batch& batch) {
   std::vector<Row> rows;
@@ -103,6 +109,29 @@ TEST_F(LoaderTest, GlobalBatchDoesNotDependOnRanksOrMicrobatches) {
       }
     }
   }
+}
+
+TEST_F(LoaderTest, LeavesPaddingOutWhenAsked) {
+  LoaderConfig config = config_;
+  config.objective = Objective::mlm_nsp;
+  config.prefetch = 0;
+  const StepBatch padded = Loader(config).next(2);
+  config.unpadded = true;
+  config.row_multiple = 2;
+
+  const StepBatch batch = Loader(config).next(2);
+
+  index_t rows = 0;
+  ASSERT_EQ(batch.microbatches.size(), padded.microbatches.size());
+  for (std::size_t m = 0; m < batch.microbatches.size(); ++m) {
+    const Batch expected = unpad(padded.microbatches[m], 2);
+    EXPECT_EQ(words_of(batch.microbatches[m].tokens), words_of(expected.tokens));
+    EXPECT_EQ(words_of(batch.microbatches[m].target_rows), words_of(expected.target_rows));
+    rows += batch.microbatches[m].rows();
+  }
+  EXPECT_LT(rows, config.global_batch_size * config.sequence_length);
+  config.cp_degree = 2;
+  EXPECT_THROW(Loader{config}, Error);
 }
 
 TEST_F(LoaderTest, ResumesAtEveryStep) {

@@ -45,7 +45,7 @@ Tensor part_of(const Tensor& x, SequenceCut cut) {
 
 Context context_of(SequenceCut cut, Group* cp, index_t data_shards) {
   Context context;
-  context.batch = {B, T / cut.size, {}, {}, cut};
+  context.batch = {B, T / cut.size, {}, {}, cut, {}};
   context.sums.fixed = true;
   context.sums.data_shards = data_shards;
   context.sums.cp = cp;
