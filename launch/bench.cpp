@@ -173,6 +173,7 @@ int run_bench(const Environment& environment, const BenchOptions& options) {
   json["peak_share"] = flops / step_seconds / (peak * 1e9);
   json["peak_gflops"] = peak;
   json["peak_memory_bytes"] = peak_memory_bytes(environment, config.device);
+  json["rows"] = rows;
   json["parameters"] = trainer.table().count();
   if (environment.rank() != 0) return 0;
   if (options.json) {

@@ -57,6 +57,8 @@ std::string rank_file(const std::string& run_directory, int rank) {
   return run_directory + name;
 }
 
+constexpr int ops_lane = 1000;  // communications are on lanes from 1
+
 const char* name_of(Action::Kind kind) {
   return kind == Action::Kind::forward ? "F" : kind == Action::Kind::backward ? "B" : "W";
 }
@@ -131,12 +133,14 @@ TraceWriter::TraceWriter(const std::string& run_directory,
   });
   line(Json{{"ph", "M"}, {"pid", rank_}, {"name", "process_name"}, {"args", {{"name", name}}}}
            .dump());
-  line(Json{{"ph", "M"},
-            {"pid", rank_},
-            {"tid", 0},
-            {"name", "thread_name"},
-            {"args", {{"name", "pipeline"}}}}
-           .dump());
+  for (const auto& [lane, title] : {std::pair{0, "pipeline"}, std::pair{ops_lane, "ops"}}) {
+    line(Json{{"ph", "M"},
+              {"pid", rank_},
+              {"tid", lane},
+              {"name", "thread_name"},
+              {"args", {{"name", title}}}}
+             .dump());
+  }
   const double offset = clock_offset(environment.world());
   line(Json{{"ph", "M"},
             {"pid", rank_},
@@ -154,7 +158,8 @@ void TraceWriter::line(const std::string& json) {
 
 void TraceWriter::step(std::int64_t step,
                        const std::vector<TimedAction>& actions,
-                       const std::vector<CommunicationEvent>& communications) {
+                       const std::vector<CommunicationEvent>& communications,
+                       const std::vector<OpEvent>& ops) {
   const auto event = [&](const std::string& name, const char* category, int lane, double begin,
                          double end, Json arguments) {
     arguments["step"] = step;
@@ -178,6 +183,11 @@ void TraceWriter::step(std::int64_t step,
            {"gflop", gflop},
            {"gflop_per_second", seconds > 0 ? gflop / seconds : 0},
            {"waited_us", microseconds(timed.begin - timed.asked)}});
+  }
+  for (const OpEvent& op : ops) {
+    Json arguments = Json::object();
+    if (op.flops > 0) arguments["gflop_per_second"] = op.flops * 1e-9 / (op.end - op.begin);
+    event(op.op, "op", ops_lane, op.begin, op.end, std::move(arguments));
   }
   std::vector<CommunicationEvent> sorted = communications;
   std::sort(sorted.begin(), sorted.end(),

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/ops/op_log.hpp"
 #include "parallel/mpi/environment.hpp"
 #include "parallel/pipeline/runner.hpp"
 
@@ -30,7 +31,8 @@ class TraceWriter {
   // What this rank did in a step.
   void step(std::int64_t step,
             const std::vector<TimedAction>& actions,
-            const std::vector<CommunicationEvent>& communications);
+            const std::vector<CommunicationEvent>& communications,
+            const std::vector<OpEvent>& ops);
 
  private:
   void line(const std::string& json);

@@ -388,6 +388,7 @@ void Pretrain::start() {
   });
   checkpointing_->set_report(report_.get());
   if (options_.trace) {
+    start_op_log();
     const std::string name =
         build_string("rank ", environment_.rank(), " ", trainer_.topology().tag());
     const index_t tokens = options_.microbatch_size * setup_.sequence_length / setup_.degrees.cp;
@@ -416,7 +417,8 @@ int Pretrain::run() {
     if (outcome == Outcome::done) {
       ++step_;
       traffic_ = environment_.traffic();
-      if (trace_) trace_->step(step_, trainer_.pipeline().timeline(), environment_.take_log());
+      if (trace_)
+        trace_->step(step_, trainer_.pipeline().timeline(), environment_.take_log(), take_op_log());
       report(result_, seconds_since(begin));
       const auto stragglers = stragglers_.look(step_);
       if (stragglers && report_) report_->straggler(*stragglers);

@@ -15,12 +15,12 @@ bool alike(const Tensor& a, const Tensor& b) {
 
 void activation_forward(Tensor& y, const Tensor& x, Activation activation) {
   assert(alike(y, x));
-  LOCKSTEP_DISPATCH(x.device(), activation_forward(y, x, activation));
+  LOCKSTEP_OP(x.device(), activation_forward(y, x, activation));
 }
 
 void activation_backward(Tensor& dx, const Tensor& dy, const Tensor& x, Activation activation) {
   assert(alike(dx, dy) && alike(dx, x));
-  LOCKSTEP_DISPATCH(x.device(), activation_backward(dx, dy, x, activation));
+  LOCKSTEP_OP(x.device(), activation_backward(dx, dy, x, activation));
 }
 
 }  // namespace lockstep

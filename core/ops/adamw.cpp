@@ -12,7 +12,7 @@ void adamw(Tensor& value, Tensor& m, Tensor& v, const Tensor& gradient, const Ad
            x.count() == value.count() && x.contiguous();
   };
   assert(fits(value) && fits(m) && fits(v) && fits(gradient) && step.t >= 1);
-  LOCKSTEP_DISPATCH(value.device(), adamw(value, m, v, gradient, step));
+  LOCKSTEP_OP(value.device(), adamw(value, m, v, gradient, step));
 }
 
 }  // namespace lockstep

@@ -1,5 +1,7 @@
 #include "core/ops/attention.hpp"
 
+#include <algorithm>
+
 #include "core/ops/cpu/attention.hpp"
 #include "core/ops/cuda/attention.hpp"
 #include "core/ops/dispatch.hpp"
@@ -32,6 +34,23 @@ bool lawful(const AttentionSpec& spec) {
          (spec.dropout == 0 || is_vector(spec.sample_ids, DType::i64, spec.B));
 }
 
+// Of so many products of a pair of a query and a key that sees it.
+double flops(const AttentionSpec& spec, int products) {
+  const index_t ahead = spec.first_query - spec.first_key;
+  double pairs = 0;
+  for (index_t b = 0; b < spec.B; ++b) {
+    index_t T_q = spec.T_q, T_k = spec.T_k;
+    if (spec.lengths.defined() && spec.lengths.device().kind == Device::Kind::cpu) {
+      const index_t length = spec.lengths.data<std::int32_t>()[b];
+      T_q = std::clamp<index_t>(length - spec.first_query, 0, T_q);
+      T_k = std::clamp<index_t>(length - spec.first_key, 0, T_k);
+    }
+    for (index_t i = 0; i < T_q; ++i)
+      pairs += static_cast<double>(spec.mask == Mask::full ? T_k : std::min(T_k, ahead + i + 1));
+  }
+  return 2.0 * products * pairs * static_cast<double>(spec.heads * spec.head_size);
+}
+
 }  // namespace
 
 void attention_forward(Tensor& y,
@@ -46,7 +65,7 @@ void attention_forward(Tensor& y,
   assert(is_rows(k, rows_of(spec, spec.T_k), spec, q) &&
          is_rows(v, rows_of(spec, spec.T_k), spec, q));
   assert(is_vector(lse, q.dtype(), spec.heads * rows_of(spec, spec.T_q)));
-  LOCKSTEP_DISPATCH(q.device(), attention_forward(y, lse, q, k, v, spec));
+  LOCKSTEP_OP_OF(flops(spec, 2), q.device(), attention_forward(y, lse, q, k, v, spec));
 }
 
 void attention_backward(Tensor& dq,
@@ -69,7 +88,8 @@ void attention_backward(Tensor& dq,
   assert(is_rows(k, rows_of(spec, spec.T_k), spec, q) &&
          is_rows(v, rows_of(spec, spec.T_k), spec, q));
   assert(is_vector(lse, q.dtype(), spec.heads * rows_of(spec, spec.T_q)));
-  LOCKSTEP_DISPATCH(q.device(), attention_backward(dq, dk, dv, dy, q, k, v, y, lse, spec));
+  LOCKSTEP_OP_OF(flops(spec, 5), q.device(),
+                 attention_backward(dq, dk, dv, dy, q, k, v, y, lse, spec));
 }
 
 }  // namespace lockstep

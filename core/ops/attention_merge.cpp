@@ -15,6 +15,7 @@ void attention_merge(Tensor& y,
   assert(y.shape() == y_part.shape() && lse.count() == lse_part.count());
   assert(lse.count() == spec.B * spec.heads * spec.T_q && lse.dtype() == y.dtype());
   require_cpu(y.device());
+  const OpTimer timer(y.device(), "attention_merge");
   cpu::attention_merge(y, lse, y_part, lse_part, spec);
 }
 

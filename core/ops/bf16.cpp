@@ -8,12 +8,14 @@ namespace lockstep {
 void round_to_bf16(Tensor& to, const Tensor& from) {
   assert(to.dtype() == DType::bf16 && from.dtype() == DType::f32 && to.shape() == from.shape());
   require_cpu(from.device());
+  const OpTimer timer(from.device(), "round_to_bf16");
   cpu::round_to_bf16(to, from);
 }
 
 void widen_bf16(Tensor& to, const Tensor& from) {
   assert(to.dtype() == DType::f32 && from.dtype() == DType::bf16 && to.shape() == from.shape());
   require_cpu(from.device());
+  const OpTimer timer(from.device(), "widen_bf16");
   cpu::widen_bf16(to, from);
 }
 

@@ -30,7 +30,7 @@ void cross_entropy_max(Tensor& largest,
   assert(logits.shape().dims() == 2 &&
          is_vector(largest, DType::f64, logits.shape()[0], logits.device()));
   assert(!argmax.defined() || is_vector(argmax, DType::i64, logits.shape()[0], logits.device()));
-  LOCKSTEP_DISPATCH(logits.device(), cross_entropy_max(largest, argmax, logits, slice));
+  LOCKSTEP_OP(logits.device(), cross_entropy_max(largest, argmax, logits, slice));
 }
 
 void cross_entropy_statistics(Tensor& statistics,
@@ -46,15 +46,15 @@ void cross_entropy_statistics(Tensor& statistics,
     require_cpu(logits.device());
     return cpu::cross_entropy_statistics(statistics, logits, targets, largest, slice, shards);
   }
-  LOCKSTEP_DISPATCH(logits.device(),
-                    cross_entropy_statistics(statistics, logits, targets, largest, slice));
+  LOCKSTEP_OP(logits.device(),
+              cross_entropy_statistics(statistics, logits, targets, largest, slice));
 }
 
 ExactSum cross_entropy_loss(const Tensor& largest,
                             const Tensor& statistics,
                             const Tensor& targets) {
   assert(fit(statistics, targets, largest, targets.count(), largest.device()));
-  return LOCKSTEP_DISPATCH(largest.device(), cross_entropy_loss(largest, statistics, targets));
+  return LOCKSTEP_OP(largest.device(), cross_entropy_loss(largest, statistics, targets));
 }
 
 void cross_entropy_backward(Tensor& logits,
@@ -65,8 +65,8 @@ void cross_entropy_backward(Tensor& logits,
                             VocabularySlice slice) {
   assert(logits.shape().dims() == 2);
   assert(fit(statistics, targets, largest, logits.shape()[0], logits.device()));
-  LOCKSTEP_DISPATCH(logits.device(),
-                    cross_entropy_backward(logits, targets, largest, statistics, factor, slice));
+  LOCKSTEP_OP(logits.device(),
+              cross_entropy_backward(logits, targets, largest, statistics, factor, slice));
 }
 
 }  // namespace lockstep

@@ -23,12 +23,12 @@ bool covers(const DropoutSpec& spec, const Tensor& x) {
 
 void dropout_forward(Tensor& y, const Tensor& x, const Tensor& residual, const DropoutSpec& spec) {
   assert(alike(y, x) && (!residual.defined() || alike(y, residual)) && covers(spec, x));
-  LOCKSTEP_DISPATCH(x.device(), dropout_forward(y, x, residual, spec));
+  LOCKSTEP_OP(x.device(), dropout_forward(y, x, residual, spec));
 }
 
 void dropout_backward(Tensor& dx, const Tensor& dy, const DropoutSpec& spec) {
   assert(alike(dx, dy) && covers(spec, dy));
-  LOCKSTEP_DISPATCH(dy.device(), dropout_backward(dx, dy, spec));
+  LOCKSTEP_OP(dy.device(), dropout_backward(dx, dy, spec));
 }
 
 }  // namespace lockstep

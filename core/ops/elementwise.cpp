@@ -17,52 +17,52 @@ bool alike(const Tensor& a, const Tensor& b) { return same_kind(a, b) && a.shape
 
 void add(Tensor& y, const Tensor& a, const Tensor& b) {
   assert(alike(y, a) && alike(y, b));
-  LOCKSTEP_DISPATCH(y.device(), add(y, a, b));
+  LOCKSTEP_OP(y.device(), add(y, a, b));
 }
 
 void add_bias(Tensor& y, const Tensor& bias) {
   assert(same_kind(y, bias) && bias.count() == y.columns() && bias.contiguous());
-  LOCKSTEP_DISPATCH(y.device(), add_bias(y, bias));
+  LOCKSTEP_OP(y.device(), add_bias(y, bias));
 }
 
 void add_column_sums(Tensor& dbias, const Tensor& dy) {
   assert(dbias.dtype() == value_type(dy.dtype()) && dbias.device() == dy.device());
   assert(dbias.count() == dy.columns() && dbias.contiguous());
-  LOCKSTEP_DISPATCH(dy.device(), add_column_sums(dbias, dy));
+  LOCKSTEP_OP(dy.device(), add_column_sums(dbias, dy));
 }
 
 void tanh_forward(Tensor& y, const Tensor& x) {
   assert(alike(y, x));
-  LOCKSTEP_DISPATCH(x.device(), tanh_forward(y, x));
+  LOCKSTEP_OP(x.device(), tanh_forward(y, x));
 }
 
 void tanh_backward(Tensor& dx, const Tensor& dy, const Tensor& y) {
   assert(alike(dx, dy) && alike(dx, y));
-  LOCKSTEP_DISPATCH(dy.device(), tanh_backward(dx, dy, y));
+  LOCKSTEP_OP(dy.device(), tanh_backward(dx, dy, y));
 }
 
-void scale(Tensor& x, double factor) { LOCKSTEP_DISPATCH(x.device(), scale(x, factor)); }
+void scale(Tensor& x, double factor) { LOCKSTEP_OP(x.device(), scale(x, factor)); }
 
 void gather_rows(Tensor& y, const Tensor& x, const Tensor& rows) {
   assert(same_kind(y, x) && y.columns() == x.columns() && y.rows() == rows.count());
   assert(rows.dtype() == DType::i32 && rows.contiguous());
-  LOCKSTEP_DISPATCH(x.device(), gather_rows(y, x, rows));
+  LOCKSTEP_OP(x.device(), gather_rows(y, x, rows));
 }
 
 void add_rows(Tensor& dx, const Tensor& dy, const Tensor& rows) {
   assert(same_kind(dx, dy) && dx.columns() == dy.columns() && dy.rows() == rows.count());
   assert(rows.dtype() == DType::i32 && rows.contiguous());
-  LOCKSTEP_DISPATCH(dy.device(), add_rows(dx, dy, rows));
+  LOCKSTEP_OP(dy.device(), add_rows(dx, dy, rows));
 }
 
 double sum_of_squares(const Tensor& x) {
   assert(x.contiguous());
-  return LOCKSTEP_DISPATCH(x.device(), sum_of_squares(x));
+  return LOCKSTEP_OP(x.device(), sum_of_squares(x));
 }
 
 bool all_finite(const Tensor& x) {
   assert(x.contiguous());
-  return LOCKSTEP_DISPATCH(x.device(), all_finite(x));
+  return LOCKSTEP_OP(x.device(), all_finite(x));
 }
 
 void fill_normal(Tensor& x,
@@ -72,9 +72,9 @@ void fill_normal(Tensor& x,
                  index_t col0,
                  index_t width) {
   assert(row0 >= 0 && col0 >= 0 && col0 + x.columns() <= width);
-  LOCKSTEP_DISPATCH(x.device(), fill_normal(x, key, stddev, row0, col0, width));
+  LOCKSTEP_OP(x.device(), fill_normal(x, key, stddev, row0, col0, width));
 }
 
-void fill(Tensor& x, double value) { LOCKSTEP_DISPATCH(x.device(), fill(x, value)); }
+void fill(Tensor& x, double value) { LOCKSTEP_OP(x.device(), fill(x, value)); }
 
 }  // namespace lockstep

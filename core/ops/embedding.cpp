@@ -22,12 +22,12 @@ void embedding_forward(Tensor& y,
                        index_t first_row,
                        Accumulate accumulate) {
   assert(fits(y, ids, table) && first_row >= 0);
-  LOCKSTEP_DISPATCH(table.device(), embedding_forward(y, ids, table, first_row, accumulate));
+  LOCKSTEP_OP(table.device(), embedding_forward(y, ids, table, first_row, accumulate));
 }
 
 void embedding_backward(Tensor& dtable, const Tensor& dy, const Tensor& ids, index_t first_row) {
   assert(fits(dy, ids, dtable) && first_row >= 0);
-  LOCKSTEP_DISPATCH(dy.device(), embedding_backward(dtable, dy, ids, first_row));
+  LOCKSTEP_OP(dy.device(), embedding_backward(dtable, dy, ids, first_row));
 }
 
 }  // namespace lockstep

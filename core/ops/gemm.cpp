@@ -26,6 +26,11 @@ bool fits(const Tensor& c,
          a.shape()[1 - a_swap] == b.shape()[b_swap];
 }
 
+double flops(const Tensor& c, const Tensor& a, Transpose transpose_a) {
+  const index_t K = a.shape()[transpose_a == Transpose::yes ? 0 : 1];
+  return 2.0 * static_cast<double>(c.count()) * static_cast<double>(K);
+}
+
 }  // namespace
 
 void gemm(Tensor& c,
@@ -37,7 +42,8 @@ void gemm(Tensor& c,
   assert(fits(c, a, transpose_a, b, transpose_b));
   if (c.count() == 0) return;
   if (a.dtype() == DType::bf16) require_cpu(c.device());
-  LOCKSTEP_DISPATCH(c.device(), gemm(c, a, transpose_a, b, transpose_b, accumulate));
+  LOCKSTEP_OP_OF(flops(c, a, transpose_a), c.device(),
+                 gemm(c, a, transpose_a, b, transpose_b, accumulate));
 }
 
 void gemm_fixed(Tensor& c,
@@ -52,6 +58,7 @@ void gemm_fixed(Tensor& c,
   assert(accumulate == Accumulate::no || order.num_chains() == 1);
   if (c.count() == 0) return;
   require_cpu(c.device());
+  const OpTimer timer(c.device(), "gemm_fixed", flops(c, a, transpose_a));
   cpu::gemm_fixed(c, widened(a), transpose_a, widened(b), transpose_b, order, accumulate);
 }
 
@@ -68,6 +75,7 @@ void gemm_bias(Tensor& c,
     gemm(c, a, transpose_a, b, transpose_b);
     add_bias(c, bias);
   } else if (c.count() > 0) {
+    const OpTimer timer(c.device(), "gemm_bias", flops(c, a, transpose_a));
     cpu::gemm(c, a, transpose_a, b, transpose_b, Accumulate::no, bias);
   }
 }

@@ -27,7 +27,7 @@ void layer_norm_forward(Tensor& y,
   assert(same_kind(y, x) && y.shape() == x.shape());
   assert(is_vector(mean, x.rows(), x) && is_vector(rstd, x.rows(), x));
   assert(is_vector(weight, x.columns(), x) && (!bias.defined() || is_vector(bias, x.columns(), x)));
-  LOCKSTEP_DISPATCH(x.device(), layer_norm_forward(y, mean, rstd, x, weight, bias, eps));
+  LOCKSTEP_OP(x.device(), layer_norm_forward(y, mean, rstd, x, weight, bias, eps));
 }
 
 void layer_norm_backward_input(Tensor& dx,
@@ -40,7 +40,7 @@ void layer_norm_backward_input(Tensor& dx,
          dy.shape() == x.shape());
   assert(is_vector(weight, x.columns(), x));
   assert(is_vector(mean, x.rows(), x) && is_vector(rstd, x.rows(), x));
-  LOCKSTEP_DISPATCH(x.device(), layer_norm_backward_input(dx, dy, x, weight, mean, rstd));
+  LOCKSTEP_OP(x.device(), layer_norm_backward_input(dx, dy, x, weight, mean, rstd));
 }
 
 void layer_norm_backward_weight(Tensor& dweight,
@@ -53,7 +53,7 @@ void layer_norm_backward_weight(Tensor& dweight,
   assert(is_vector(dweight, x.columns(), x) &&
          (!dbias.defined() || is_vector(dbias, x.columns(), x)));
   assert(is_vector(mean, x.rows(), x) && is_vector(rstd, x.rows(), x));
-  LOCKSTEP_DISPATCH(x.device(), layer_norm_backward_weight(dweight, dbias, dy, x, mean, rstd));
+  LOCKSTEP_OP(x.device(), layer_norm_backward_weight(dweight, dbias, dy, x, mean, rstd));
 }
 
 }  // namespace lockstep

@@ -44,7 +44,8 @@ void write(const std::string& path) {
           begin + 0.2,
           begin + 0.3,
           begin + 0.5}},
-        {{"all_reduce", "tp", "layer", 64, begin + 0.11, begin + 0.12, begin + 0.15}});
+        {{"all_reduce", "tp", "layer", 64, begin + 0.11, begin + 0.12, begin + 0.15}},
+        {{"gemm", begin + 0.3, begin + 0.4, 2e9}, {"add", begin + 0.4, begin + 0.41, 0}});
   }
 }
 
@@ -56,13 +57,21 @@ TEST_F(Trace, EveryRanksEventsAreInTheMergedFile) {
   std::ifstream stream(merge_traces(path_));
   const auto events = nlohmann::json::parse(stream);
 
-  int pipeline = 0, communication = 0;
+  int pipeline = 0, communication = 0, ops = 0;
   for (const auto& event : events) {
     if (event.value("cat", "") == "pipeline") {
       ++pipeline;
       // 0.1 s forward, 0.2 s backward.
       EXPECT_NEAR(event["args"]["gflop_per_second"].get<double>(),
                   event["args"]["kind"] == "F" ? 30 : 15, 1e-3);
+    }
+    if (event.value("cat", "") == "op") {
+      ++ops;
+      const bool product = event["name"] == "gemm";
+      EXPECT_EQ(event["args"].contains("gflop_per_second"), product);
+      if (product) {
+        EXPECT_NEAR(event["args"]["gflop_per_second"].get<double>(), 20, 1e-3);
+      }
     }
     if (event.value("cat", "") != "communication") continue;
     ++communication;
@@ -76,6 +85,7 @@ TEST_F(Trace, EveryRanksEventsAreInTheMergedFile) {
   }
   EXPECT_EQ(pipeline, 4 * environment().size());
   EXPECT_EQ(communication, 2 * environment().size());
+  EXPECT_EQ(ops, 4 * environment().size());
 }
 
 TEST_F(Trace, AStepIsDrawn) {
