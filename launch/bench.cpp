@@ -21,27 +21,34 @@ namespace {
 
 constexpr int warmup_steps = 2;  // first touch of memory, creation of primitives
 
-// natural: samples are from 1 to T tokens long, each length as likely as the others.
+// --natural-lengths: spread evenly from 1 to T over the samples of a step, a short one beside a
+// long one.
+std::int32_t natural_length(index_t sample, index_t samples, index_t T) {
+  const index_t rank = sample % 2 == 0 ? sample / 2 : samples - 1 - sample / 2;
+  return static_cast<std::int32_t>(std::max<index_t>(T * (2 * rank + 1) / (2 * samples), 1));
+}
+
+// Samples from number `first_sample` on. lengths: of each, or none for T.
 Batch random_batch(const ModelConfig& model,
                    index_t B,
                    index_t T,
                    std::uint64_t seed,
                    index_t first_sample,
-                   bool natural) {
+                   const std::vector<std::int32_t>& lengths) {
   std::uint64_t draws = 0;
   const auto below = [&](index_t n) {
     return static_cast<std::int32_t>(
         uniform_below(static_cast<std::uint64_t>(n), [&] { return mix(seed, ++draws); }));
   };
-  std::vector<std::int32_t> tokens, rows, ids, segments, labels, lengths;
+  std::vector<std::int32_t> tokens, rows, ids, segments, labels;
   std::vector<std::int64_t> samples;
   const bool causal = model.objective == Objective::causal;
-  for (index_t b = 0; b < B; ++b)
-    lengths.push_back(natural ? 1 + below(T) : static_cast<std::int32_t>(T));
   for (index_t row = 0; row < B * T; ++row) {
     tokens.push_back(below(model.vocab_size));
     segments.push_back(row % T < T / 2 ? 0 : 1);
-    if (row % T < lengths[static_cast<std::size_t>(row / T)] && (causal || below(100) < 15)) {
+    const auto b = static_cast<std::size_t>(row / T);
+    if (!lengths.empty() && row % T >= lengths[b]) continue;
+    if (causal || below(100) < 15) {
       rows.push_back(static_cast<std::int32_t>(row));
       ids.push_back(below(model.vocab_size));
     }
@@ -61,7 +68,7 @@ Batch random_batch(const ModelConfig& model,
               .labels = {},
               .cut = {},
               .row_starts = {}};
-  if (natural) batch.lengths = Tensor::from(lengths, {B});
+  if (!lengths.empty()) batch.lengths = Tensor::from(lengths, {B});
   if (model.segment_types > 0) batch.segments = Tensor::from(segments, {B * T});
   if (model.objective == Objective::mlm_nsp) batch.labels = Tensor::from(labels, {B});
   return batch;
@@ -78,9 +85,13 @@ StepBatch step_batch(const BenchOptions& options,
   for (int m = 0; m < config.schedule.microbatches; ++m) {
     const index_t slot =
         (topology.dp_rank() * config.schedule.microbatches + m) * options.microbatch_size;
-    const Batch whole = random_batch(config.model, options.microbatch_size, config.sequence_length,
-                                     mix(options.seed, static_cast<std::uint64_t>(slot)), slot,
-                                     options.natural_lengths);
+    std::vector<std::int32_t> lengths;
+    for (index_t b = 0; options.natural_lengths && b < options.microbatch_size; ++b)
+      lengths.push_back(
+          natural_length(slot + b, options.global_batch_size, config.sequence_length));
+    const Batch whole =
+        random_batch(config.model, options.microbatch_size, config.sequence_length,
+                     mix(options.seed, static_cast<std::uint64_t>(slot)), slot, lengths);
     batch.microbatches.push_back(rows.unpadded
                                      ? unpad(whole, rows.row_multiple)
                                      : cut_batch(whole, {topology.cp_rank(), config.degrees.cp}));

@@ -109,7 +109,7 @@ std::vector<OptionRow> data_rows() {
        .commands = kBench,
        .group = batch,
        .placeholder = "",
-       .help = "sequences of 1 to T tokens instead of T; rates count the padding too"},
+       .help = "sequences of 1 to T tokens, half of T in the mean; rates count padding too"},
       {.name = "batch-ramp",
        .type = text,
        .standard = "none",
