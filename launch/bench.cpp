@@ -149,8 +149,7 @@ int run_bench(const Environment& environment, const BenchOptions& options) {
   config.recompute = options.layout.recompute;
   config.clip_norm = 1;
   config.seed = options.seed;
-  const double peak =
-      measure_peak_gflops(environment, config.device, value_type(config.precision), threads);
+  const double peak = measure_peak_gflops(environment, config.device, config.precision, threads);
   Trainer trainer(environment, config);
   trainer.initialize();
 

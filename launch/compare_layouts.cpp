@@ -18,10 +18,12 @@ double at(const Tensor& x, index_t i) {
   return x.dtype() == DType::f64 ? x.data<double>()[i] : static_cast<double>(x.data<float>()[i]);
 }
 
-// The same model and steps on one rank. Microbatches stay as large: memory is that of one rank.
+// The same model and steps on one rank, on the CPU. Microbatches stay as large: memory is that of
+// one rank.
 TrainerConfig on_one_rank(const TrainerConfig& config) {
   TrainerConfig alone = config;
   alone.degrees = {};
+  alone.device = {};
   alone.schedule = make_schedule("1f1b", 1, config.schedule.microbatches * config.degrees.dp);
   alone.sequence_parallel = alone.zero = false;
   alone.gradient_leaves *= config.degrees.dp;
@@ -47,11 +49,14 @@ struct Squares {
   double difference = 0, reference = 0;
 };
 
-// This rank's share of the squared difference to the whole canonical gradient (rows, columns).
-Squares squares_of(const ParameterStore::Entry& entry, const Tensor& whole, Trainer& trainer) {
+// This rank's share of the squared difference to the whole canonical gradient (rows, columns);
+// mine: all its gradients.
+Squares squares_of(const ParameterStore::Entry& entry,
+                   const Tensor& whole,
+                   const Tensor& mine,
+                   Span own_span) {
   Squares squares;
-  const Tensor mine = trainer.store().gradients();
-  for (const Piece& piece : pieces_of(entry, trainer.own_span())) {
+  for (const Piece& piece : pieces_of(entry, own_span)) {
     index_t offset = piece.offset;
     for (index_t row = piece.rectangle.row0; row < piece.rectangle.row1; ++row) {
       for (index_t column = piece.rectangle.col0; column < piece.rectangle.col1; ++column) {
@@ -70,6 +75,7 @@ std::vector<ParameterDifference> compare_gradients(const Environment& environmen
                                                    Trainer* alone,
                                                    double norm) {
   const auto& rows = trainer.table().rows();
+  const Tensor mine = trainer.store().gradients().to(Device{});
   Tensor sums = Tensor::zeros({static_cast<index_t>(rows.size()), 2}, DType::f64);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const ParameterRow& row = rows[i];
@@ -83,7 +89,7 @@ std::vector<ParameterDifference> compare_gradients(const Environment& environmen
     environment.world().broadcast(whole, 0, "verify");
     for (const ParameterStore::Entry& entry : trainer.store().entries()) {
       if (entry.row != &row || !compares(entry, trainer)) continue;
-      const Squares squares = squares_of(entry, whole, trainer);
+      const Squares squares = squares_of(entry, whole, mine, trainer.own_span());
       sums.data<double>()[2 * i] = squares.difference;
       sums.data<double>()[2 * i + 1] = squares.reference;
     }

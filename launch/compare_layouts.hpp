@@ -1,4 +1,4 @@
-// The same training steps on the layout of a configuration and on one rank, side by side: what
+// The same training steps on the layout of a configuration and on one rank of the CPU: what
 // `lockstep verify` prints and the tests of layouts hold against a bound.
 #pragma once
 
@@ -51,7 +51,7 @@ struct LayoutComparison {
 
 // The gradient of a key's bias is 0 but for rounding (softmax does not see it): it is measured
 // against the norm of all gradients, as are all whose own norm is below 1e-3 of that.
-// Collective; rank 0 does the work of the one rank meanwhile and holds the whole model.
+// Collective; rank 0 does the work of the one rank, on the CPU, and holds the whole model.
 LayoutComparison compare_with_one_rank(const Environment& environment,
                                        const TrainerConfig& config,
                                        const MakeBatch& make_batch,

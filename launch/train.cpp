@@ -378,8 +378,8 @@ void Pretrain::start() {
       std::make_unique<ReplicaCheck>(environment_, trainer_, setup_.data, options_.verify_every);
   continue_or_initialize();
   const int threads = set_threads(environment_, options_.numerics.threads);
-  peak_gflops_ = measure_peak_gflops(environment_, setup_.device,
-                                     value_type(options_.numerics.precision), threads);
+  peak_gflops_ =
+      measure_peak_gflops(environment_, setup_.device, options_.numerics.precision, threads);
   environment_.agree([this] {
     if (environment_.rank() != 0) return;
     directory_.write_config(resolved_config(options_, setup_.model));

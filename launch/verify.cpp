@@ -95,11 +95,7 @@ int run_verify(const Environment& environment, const VerifyOptions& options) {
   const RunOptions& run = options.run;
   set_threads(environment, run.numerics.threads);
   RunSetup setup;
-  environment.agree([&] {
-    setup = read_setup(run, environment);
-    require(setup.device.kind == Device::Kind::cpu,
-            "`lockstep verify` compares on the CPU: use --device cpu");
-  });
+  environment.agree([&] { setup = read_setup(run, environment); });
   const LearningRate rate{run.learning_rate, run.min_learning_rate, run.warmup_steps,
                           run.decay_steps, run.decay};
   const LayoutComparison comparison =

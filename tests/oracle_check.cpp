@@ -62,8 +62,8 @@ Arguments parse(int argc, char** argv) {
   require(!arguments.gold.empty(),
           "usage: oracle_check GOLD.h5 [--precision fp64|fp32|bf16] [--tp N] [--pp N] ...");
   require(arguments.precision == "fp64" || arguments.precision == "fp32" ||
-              (arguments.precision == "bf16" && arguments.device == "cpu"),
-          "--precision ", arguments.precision, ": fp32 or fp64; bf16 on --device cpu");
+              arguments.precision == "bf16",
+          "--precision ", arguments.precision, ": fp32, fp64 or bf16");
   require(arguments.device == "cpu" || arguments.device == "cuda", "--device ", arguments.device,
           ": cpu or cuda");
   return arguments;

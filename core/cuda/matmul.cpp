@@ -13,9 +13,8 @@ namespace {
 constexpr int most_candidates = 8;
 
 cudaDataType_t type_of(DType dtype) {
-  assert(dtype == DType::f32);
-  (void)dtype;
-  return CUDA_R_32F;
+  assert(dtype == DType::f32 || dtype == DType::bf16);
+  return dtype == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F;
 }
 
 // A descriptor of cuBLASLt, freed with its owner.

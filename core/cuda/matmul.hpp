@@ -15,7 +15,7 @@ class Runtime;
 
 // Seen by columns, as cuBLASLt does (a row-major tensor (r, c) is a matrix of c rows and r
 // columns): out = or += op(left) op(right), plus bias (one per column of the tensor out) when it is
-// defined.
+// defined. left and right are f32, or both bf16 with sums in f32; out is f32.
 struct Matmul {
   Tensor& out;
   const Tensor& left;

@@ -1,22 +1,21 @@
 #include "core/ops/bf16.hpp"
 
 #include "core/ops/cpu/bf16.hpp"
+#include "core/ops/cuda/bf16.hpp"
 #include "core/ops/dispatch.hpp"
 
 namespace lockstep {
 
 void round_to_bf16(Tensor& to, const Tensor& from) {
   assert(to.dtype() == DType::bf16 && from.dtype() == DType::f32 && to.shape() == from.shape());
-  require_cpu(from.device());
-  const OpTimer timer(from.device(), "round_to_bf16");
-  cpu::round_to_bf16(to, from);
+  assert(to.device() == from.device());
+  LOCKSTEP_OP(from.device(), round_to_bf16(to, from));
 }
 
 void widen_bf16(Tensor& to, const Tensor& from) {
   assert(to.dtype() == DType::f32 && from.dtype() == DType::bf16 && to.shape() == from.shape());
-  require_cpu(from.device());
-  const OpTimer timer(from.device(), "widen_bf16");
-  cpu::widen_bf16(to, from);
+  assert(to.device() == from.device());
+  LOCKSTEP_OP(from.device(), widen_bf16(to, from));
 }
 
 Tensor widened(const Tensor& x) {

@@ -8,7 +8,7 @@ namespace lockstep {
 
 void add(Tensor& y, const Tensor& a, const Tensor& b);  // y = a + b, same shapes; y may be a or b
 void add_bias(Tensor& y, const Tensor& bias);           // y (N, C) += bias (C) in each row
-// dbias (C) += sum over rows of dy (N, C), summed in double; on the CPU dy may be bf16.
+// dbias (C) += sum over rows of dy (N, C), dy may be bf16. On the CPU summed in double.
 void add_column_sums(Tensor& dbias, const Tensor& dy);
 void tanh_forward(Tensor& y, const Tensor& x);                      // y = tanh(x)
 void tanh_backward(Tensor& dx, const Tensor& dy, const Tensor& y);  // dx = dy (1 - y^2)

@@ -41,7 +41,6 @@ void gemm(Tensor& c,
           Accumulate accumulate) {
   assert(fits(c, a, transpose_a, b, transpose_b));
   if (c.count() == 0) return;
-  if (a.dtype() == DType::bf16) require_cpu(c.device());
   LOCKSTEP_OP_OF(flops(c, a, transpose_a), c.device(),
                  gemm(c, a, transpose_a, b, transpose_b, accumulate));
 }

@@ -2,7 +2,7 @@
 // or the transpose. Rows of a, b, c may be strided. Any size may be 0 (K = 0: c = 0, or unchanged
 // when accumulating). On the CPU f32 goes through oneDNN: equal calls give equal bits with one
 // number of threads; gemm_fixed() is for sums that must not follow threads or sizes. a and b may
-// both be bf16 with an f32 c, on the CPU: their products are exact in f32 and summed there.
+// both be bf16 with an f32 c: their products are exact in f32 and summed there.
 #pragma once
 
 #include "core/ops/sum_order.hpp"

@@ -6,8 +6,9 @@
 
 namespace lockstep {
 
-// GFLOP/s. Of the CPU: independent fused multiply-adds in registers on `threads` threads, the best
-// of ten runs (30 ms). Of a GPU: the maker's figure for its number of multiprocessors.
-double peak_gflops(Device device, DType dtype, int threads);
+// GFLOP/s of products that read `precision`. Of the CPU: independent fused multiply-adds in
+// registers on `threads` threads, the best of ten runs (30 ms), fp32's for bf16. Of a GPU: the
+// maker's figure for its number of multiprocessors.
+double peak_gflops(Device device, DType precision, int threads);
 
 }  // namespace lockstep

@@ -114,7 +114,8 @@ std::vector<OptionRow> numerics_rows() {
        .commands = kModel,
        .group = group,
        .placeholder = "",
-       .help = "bf16: what matrix products read, on CPUs that have it; fp64: for verification",
+       .help =
+           "bf16: what matrix products read, on GPUs and CPUs that have it; fp64: for verification",
        .words = {"fp32", "bf16", "fp64"}},
       {.name = "precision",
        .type = choice,

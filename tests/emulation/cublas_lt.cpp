@@ -1,5 +1,6 @@
-// d = alpha op(a) op(b) + beta c, all by columns, sums in double; then the epilogue. BIAS adds one
-// number per row of d; BGRADB gives the sums over k of op(b), one per column of d.
+// d = alpha op(a) op(b) + beta c, all by columns, sums in double; then the epilogue. a and b are
+// fp32 or both bf16, d is fp32. BIAS adds one number per row of d; BGRADB gives the sums over k of
+// op(b), one per column of d.
 #include <cstring>
 #include <map>
 #include <vector>
@@ -54,6 +55,12 @@ struct Operand {
   }
 };
 
+// Of what cuBLASLt multiplies with sums in fp32: fp32 with fp32, or bf16 with bf16, into fp32.
+bool has_product(const MatrixLayout& a, const MatrixLayout& b, const MatrixLayout& c) {
+  return a.type == b.type && (a.type == CUDA_R_32F || a.type == CUDA_R_16BF) &&
+         c.type == CUDA_R_32F;
+}
+
 void multiply(const Operand& a,
               const Operand& b,
               void* d,
@@ -89,8 +96,9 @@ cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
 }
 
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* description,
-                                        cublasComputeType_t,
-                                        cudaDataType_t) {
+                                        cublasComputeType_t compute,
+                                        cudaDataType_t scale) {
+  if (compute != CUBLAS_COMPUTE_32F || scale != CUDA_R_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
   *description = new emulation::MatmulDescription;
   return CUBLAS_STATUS_SUCCESS;
 }
@@ -179,6 +187,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t,
                      description->get(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_N) == CUBLAS_OP_T};
   const Operand right{b, *b_layout,
                       description->get(CUBLASLT_MATMUL_DESC_TRANSB, CUBLAS_OP_N) == CUBLAS_OP_T};
+  if (!has_product(*a_layout, *b_layout, *d_layout)) return CUBLAS_STATUS_NOT_SUPPORTED;
   if (left.rows() != d_layout->rows || right.columns() != d_layout->columns ||
       left.columns() != right.rows()) {
     return CUBLAS_STATUS_INVALID_VALUE;

@@ -15,7 +15,7 @@ train() {
   ranks=$1 run=$2
   shift 2
   "$mpirun" -n "$ranks" "$lockstep" pretrain $(model_options "$model") --steps 10 --learning-rate 1e-3 --warmup-steps 2 \
-    --global-batch-size 8 --output "$run" --hash-weights "$@" >"$run.log" 2>"$run.err"
+    --global-batch-size 8 --output "$run" --hash-weights --device cpu "$@" >"$run.log" 2>"$run.err"
   code=$?
 }
 
@@ -52,7 +52,7 @@ train 1 mixed --microbatch-size 8 --exit-at-step 7 --precision bf16
 train 1 mixed --microbatch-size 8
 [ $code = 0 ] && within "$(worst fp32 mixed 10 1 10)" 1e-2
 check $? "$model from fp32 to bf16 and back (code $code)"
-"$lockstep" eval --checkpoint bf16 --corpus "corpus-$model" --split train >eval.log 2>&1
+"$lockstep" eval --device cpu --checkpoint bf16 --corpus "corpus-$model" --split train >eval.log 2>&1
 check $? "$model: a bf16 run is evaluated in bf16"
 
 train 1 reproducible --precision bf16 --reproducible --microbatch-size 8

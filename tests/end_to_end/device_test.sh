@@ -1,6 +1,6 @@
 #!/bin/bash
-# The same run on the CPU and on the GPU, in fp32: losses of 10 steps, layouts of ranks that share the GPU, and runs that move
-# between the two. Ends with 77 where there is no GPU.
+# The same run on the CPU and on the GPU: losses of 10 steps in fp32 and bf16, layouts of ranks that share the GPU, and runs
+# that move between the two. Ends with 77 where there is no GPU.
 # device_test.sh LOCKSTEP MPIRUN
 # shellcheck disable=SC2046  # model_options are words
 set -u
@@ -51,4 +51,25 @@ train 1 bert bert-moved --device cuda --microbatch-size 4 --exit-at-step 3
 train 1 bert bert-moved --device cpu --microbatch-size 4 --exit-at-step 6
 train 1 bert bert-moved --device cuda --microbatch-size 4
 same moved 1e-5
+
+# In bf16: near fp32, whatever the layout; the CPU goes on from it in bf16 where it has that, else in fp32.
+bf16='--device cuda --precision bf16'
+on_cpu=fp32
+if grep -q -e avx512_bf16 -e amx_bf16 /proc/cpuinfo; then on_cpu=bf16; fi
+# shellcheck disable=SC2086  # options are words
+for model in gpt bert; do
+  train 1 $model $model-bf16 $bf16 --microbatch-size 4
+  same bf16 1e-2
+  [ "$(losses $model-bf16)" != "$(losses $model-gpu)" ]
+  check $? "$model bf16: rounds what fp32 does not"
+  train 4 $model $model-bf16-tp2pp2 $bf16 --tp 2 --pp 2 --microbatch-size 2
+  same bf16-tp2pp2 1e-2
+  train 1 $model $model-bf16-moved $bf16 --microbatch-size 4 --exit-at-step 3
+  train 1 $model $model-bf16-moved --device cpu --precision $on_cpu --microbatch-size 4 --exit-at-step 6
+  train 1 $model $model-bf16-moved $bf16 --microbatch-size 4
+  same bf16-moved 1e-2
+  "$mpirun" -n 4 "$lockstep" verify $(model_options "$model" 32 0.1) $bf16 --tp 2 --pp 2 --global-batch-size 8 \
+    --microbatch-size 2 >verify.log 2>&1
+  check $? "$model bf16 tp2pp2: losses, norms and gradients of 3 steps are those of one rank on the CPU in bf16"
+done
 verdict

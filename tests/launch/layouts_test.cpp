@@ -1,119 +1,26 @@
 // Every kind of layout against one rank, in fp64, where what is left of a difference is rounding,
 // and in bf16: the losses and gradient norms of three steps and each parameter's gradient in the
 // first.
+#include "tests/launch/layouts.hpp"
+
 #include <algorithm>
 #include <cstring>
 
 #include <gtest/gtest.h>
 
-#include "core/model/unpad.hpp"
-#include "data/cut_batch.hpp"
-#include "launch/compare_layouts.hpp"
 #include "launch/memory.hpp"
-#include "launch/reproducible.hpp"
-#include "parallel/pipeline/schedules.hpp"
-#include "tests/core/model/tiny.hpp"
-#include "tests/support/mpi.hpp"
 
 namespace lockstep {
 namespace {
 
+using test::batches;
+using test::bert;
 using test::environment;
-
-constexpr index_t T = 16, samples = 16;
-constexpr std::int64_t steps = 3;
-
-ModelConfig gpt() {
-  ModelConfig config = test::tiny_gpt();
-  config.layers = 8;
-  config.heads = 4;
-  config.width = 16;
-  config.ffn_width = 24;
-  config.head_size = 0;
-  config.max_positions = T;
-  return config;
-}
-
-ModelConfig bert() {
-  ModelConfig config = test::tiny_bert();
-  const ModelConfig sizes = gpt();
-  config.layers = sizes.layers;
-  config.heads = sizes.heads;
-  config.width = sizes.width;
-  config.ffn_width = sizes.ffn_width;
-  config.head_size = 0;
-  config.max_positions = T;
-  return config;
-}
-
-struct Layout {
-  const char* name;
-  Degrees degrees;
-  int microbatches = 1;
-  const char* schedule = "1f1b";
-  bool sequence_parallel = false;
-  bool zero = false;
-  Recompute recompute = Recompute::none;
-  bool reproducible = false;
-};
-
-TrainerConfig trainer_config(ModelConfig model,
-                             const Layout& layout,
-                             DType precision = DType::f64) {
-  TrainerConfig config;
-  config.model = model;
-  config.model.resolve(8, layout.degrees.tp);
-  config.degrees = layout.degrees;
-  config.precision = precision;
-  config.schedule = make_schedule(layout.schedule, layout.degrees.pp, layout.microbatches);
-  config.sequence_length = T;
-  config.sequence_parallel = layout.sequence_parallel;
-  config.zero = layout.zero;
-  config.recompute = layout.recompute;
-  config.clip_norm = 1;
-  config.seed = 3;
-  if (layout.reproducible) {
-    const index_t B = samples / layout.degrees.dp / layout.microbatches;
-    config.sums = fixed_order(config.model, config.degrees, samples, B);
-    config.gradient_leaves = gradient_leaves(config.degrees, samples, B);
-  }
-  return config;
-}
-
-// The step's samples in microbatches of B, as the part of a rank. multiple: of rows without
-// padding; 0: with padding.
-MakeBatch batches(const ModelConfig& model, index_t B, index_t multiple = 0) {
-  return [model, B, multiple](std::int64_t step, const BatchPart& part) {
-    const index_t own = samples / part.dp_degree;
-    StepBatch batch;
-    for (index_t done = 0; done < own; done += B) {
-      const index_t first = (step - 1) * samples + part.dp_rank * own + done;
-      const bool padded = model.objective != Objective::causal;
-      const Batch whole = test::tiny_batch(model, B, T, padded, first);
-      batch.microbatches.push_back(multiple > 0 ? unpad(whole, multiple)
-                                                : cut_batch(whole, part.cut));
-    }
-    return batch;
-  };
-}
-
-void expect_like_one_rank(const ModelConfig& model,
-                          const Layout& layout,
-                          DType precision = DType::f64) {
-  const TrainerConfig config = trainer_config(model, layout, precision);
-  const index_t B = samples / layout.degrees.dp / layout.microbatches;
-
-  const bool unpadded = !layout.reproducible && layout.degrees.cp == 1;
-  const LayoutComparison comparison = compare_with_one_rank(
-      environment(), config, batches(config.model, B, unpadded ? layout.degrees.tp : 0), steps,
-      [](std::int64_t) { return 1e-2; });
-
-  const LayoutTolerance bound = layout_tolerance(precision, layout.reproducible);
-  EXPECT_LE(comparison.worst_loss(), bound.loss(1)) << layout.name;
-  EXPECT_LE(comparison.worst_norm(), bound.norm(1)) << layout.name;
-  for (const ParameterDifference& gradient : comparison.gradients)
-    EXPECT_LE(gradient.relative, bound.gradient) << layout.name << ", " << gradient.name;
-}
+using test::expect_like_one_rank;
+using test::gpt;
+using test::Layout;
+using test::T;
+using test::trainer_config;
 
 std::vector<Layout> layouts_of(int ranks) {
   if (ranks == 2) {
@@ -148,12 +55,12 @@ std::vector<Layout> reproducible_layouts_of(int ranks) {
   return {};
 }
 
-// What a rank trains on in step 1, in microbatches of B.
-StepBatch first_batch(const Trainer& trainer, index_t B) {
+// What a rank trains on in step 1.
+StepBatch first_batch(const Trainer& trainer, const Layout& layout) {
   const Topology& topology = trainer.topology();
   const Degrees& degrees = trainer.config().degrees;
   const BatchPart part{topology.dp_rank(), degrees.dp, {topology.cp_rank(), degrees.cp}};
-  return batches(trainer.config().model, B)(1, part);
+  return batches(trainer.config().model, layout)(1, part);
 }
 
 StepResult take_step(Trainer& trainer, const StepBatch& batch) {
@@ -171,8 +78,7 @@ TEST(Layouts, WeightsAtOnceOrApartAreTheSameBits) {
     Trainer apart(environment(), trainer_config(gpt(), layout));
     at_once.initialize();
     apart.initialize();
-    const index_t B = samples / layout.degrees.dp / layout.microbatches;
-    const StepBatch batch = first_batch(at_once, B);
+    const StepBatch batch = first_batch(at_once, layout);
 
     EXPECT_EQ(take_step(at_once, batch).gradient_norm, take_step(apart, batch).gradient_norm);
 
@@ -188,8 +94,8 @@ void expect_predicted_memory(const ModelConfig& model, const Layout& layout, DTy
   trainer.initialize();
   const Topology& topology = trainer.topology();
   MemoryFacts facts;
-  facts.microbatch_size = samples / layout.degrees.dp / layout.microbatches;
-  const StepBatch batch = first_batch(trainer, facts.microbatch_size);
+  facts.microbatch_size = layout.microbatch_size();
+  const StepBatch batch = first_batch(trainer, layout);
   index_t predicted_tokens = 0;
   for (const Batch& microbatch : batch.microbatches)
     predicted_tokens = std::max(predicted_tokens, microbatch.target_ids.count());

@@ -37,4 +37,11 @@ inline Tensor numbers(Shape shape, std::uint64_t seed) {
   return wide;
 }
 
+// Columns [3, 3 + C) of a wider matrix: rows that start anywhere.
+inline Tensor strided(const Tensor& x) {
+  Tensor wide = Tensor::zeros({x.rows(), x.columns() + 7}, x.dtype(), x.device());
+  wide.column_range(3, x.columns()).copy_from(x);
+  return wide.column_range(3, x.columns());
+}
+
 }  // namespace lockstep::test

@@ -22,10 +22,10 @@ double run_once(const Kernels<T>& kernels, index_t rounds, int threads) {
 
 }  // namespace
 
-double peak_gflops(Device, DType dtype, int threads) {
+double peak_gflops(Device, DType precision, int threads) {
   constexpr index_t rounds = 1'000'000, chains = 12;  // about 3 ms
   double best = 0;
-  with_type(dtype, [&](auto zero) {
+  with_type(value_type(precision), [&](auto zero) {
     using T = decltype(zero);
     const Kernels<T>& table = kernels<T>();
     const double work = 2.0 * static_cast<double>(rounds * chains * table.lanes * threads);

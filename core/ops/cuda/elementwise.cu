@@ -159,7 +159,7 @@ void add_bias(Tensor& y, const Tensor& bias) {
 }
 
 void add_column_sums(Tensor& dbias, const Tensor& dy) {
-  with_type(dy.dtype(), [&](auto zero) {
+  const auto add = [&](auto zero) {
     using T = decltype(zero);
     with_width<T>(
         [&](auto width) {
@@ -169,7 +169,9 @@ void add_column_sums(Tensor& dbias, const Tensor& dy) {
                                 dy.columns(), dbias.data<float>(), none);
         },
         dy);
-  });
+  };
+  if (dy.dtype() == DType::bf16) return add(Bf16{});
+  with_type(dy.dtype(), add);
 }
 
 void tanh_forward(Tensor& y, const Tensor& x) {

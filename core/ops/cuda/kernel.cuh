@@ -3,6 +3,7 @@
 // same sources on a CPU.
 #pragma once
 
+#include <bit>
 #include <cassert>
 
 #include <cuda_bf16.h>
@@ -106,6 +107,9 @@ void with_width(F&& f, const X&... tensors) {
 template <typename T>
 __device__ float to_float(T x) {
   return static_cast<float>(x);
+}
+__device__ inline float to_float(Bf16 x) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(x.bits) << 16);
 }
 
 // The sum on every lane, in one order: halves onto halves.

@@ -20,6 +20,7 @@ using test::gpu;
 using test::numbers;
 using test::on_cpu;
 using test::on_gpu;
+using test::strided;
 using test::tolerance;
 using test::value_at;
 
@@ -37,13 +38,6 @@ bool same_bits(const Tensor& a, const Tensor& b) {
 
 void expect_near(const Tensor& on_device, const Tensor& reference, index_t length) {
   EXPECT_LE(test::relative_error(on_cpu(on_device), reference), tolerance(DType::f32, length));
-}
-
-// Columns [3, 3 + C) of a wider matrix: rows that start anywhere.
-Tensor strided(const Tensor& x) {
-  Tensor wide = Tensor::zeros({x.rows(), x.columns() + 7}, x.dtype(), x.device());
-  wide.column_range(3, x.columns()).copy_from(x);
-  return wide.column_range(3, x.columns());
 }
 
 TEST_F(CudaOps, CopiesGoAndComeBack) {

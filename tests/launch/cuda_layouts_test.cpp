@@ -1,0 +1,41 @@
+// Layouts of ranks that share a GPU against one rank on the CPU: losses and gradient norms of three
+// steps, each parameter's gradient in the first.
+#include "tests/launch/layouts.hpp"
+#include "tests/support/cuda.hpp"
+
+namespace lockstep {
+namespace {
+
+using test::bert;
+using test::environment;
+using test::expect_like_one_rank;
+using test::gpt;
+using test::gpu;
+using test::Layout;
+
+Layout layout_of(int ranks) {
+  if (ranks == 1) return {"one rank", {}, 2, "1f1b", false, false, Recompute::selective};
+  if (ranks == 2) return {"dp 2 zero", {.dp = 2}, 1, "1f1b", false, true};
+  return {"tp 2 pp 2 sp zb-h1", {.pp = 2, .tp = 2}, 2, "zb-h1", true};
+}
+
+class CudaLayouts : public test::CudaTest {
+ protected:
+  static void expect_follows(const ModelConfig& model, DType precision) {
+    Layout layout = layout_of(environment().size());
+    layout.device = gpu;
+    layout.samples = 4;  // emulated kernels take their time
+    expect_like_one_rank(model, layout, precision);
+  }
+};
+
+TEST_F(CudaLayouts, GptTrainsAsOnOneRankOfTheCpu) { expect_follows(gpt(2), DType::f32); }
+
+TEST_F(CudaLayouts, BertTrainsAsOnOneRankOfTheCpu) { expect_follows(bert(2), DType::f32); }
+
+TEST_F(CudaLayouts, GptTrainsInBf16AsOnOneRankOfTheCpu) { expect_follows(gpt(2), DType::bf16); }
+
+TEST_F(CudaLayouts, BertTrainsInBf16AsOnOneRankOfTheCpu) { expect_follows(bert(2), DType::bf16); }
+
+}  // namespace
+}  // namespace lockstep
