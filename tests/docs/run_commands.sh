@@ -20,8 +20,8 @@ blocks() {
     on && NF { if (sub(/\\$/, "")) { held = held $0; next } print held $0; held = "" }' "$sources/$2"
 }
 
-pages="README.md docs/corpus.md docs/training.md docs/parallelism.md docs/reproducibility.md docs/checkpoints.md docs/performance.md"
-pages="$pages docs/verification.md docs/gpu.md docs/slurm.md CONTRIBUTING.md"
+pages="README.md docs/corpus.md docs/training.md docs/parallelism.md docs/reproducibility.md docs/checkpoints.md docs/reliability.md"
+pages="$pages docs/performance.md docs/verification.md docs/gpu.md docs/slurm.md CONTRIBUTING.md"
 failures=0 ran=0
 for page in $pages; do
   blocks sh "$page" >commands
