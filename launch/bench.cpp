@@ -138,6 +138,7 @@ int run_bench(const Environment& environment, const BenchOptions& options) {
           gradient_leaves(config.degrees, options.global_batch_size, options.microbatch_size);
     }
   });
+  choose_transport(environment, options.numerics.transport, config.device);
   config.precision = options.numerics.precision;
   environment.agree([&] {
     config.schedule = schedule_of(

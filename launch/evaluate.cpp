@@ -69,6 +69,7 @@ int run_eval(const Environment& environment, const EvalOptions& options) {
         std::find(corpus.splits.begin(), corpus.splits.end(), options.split) != corpus.splits.end(),
         "--corpus ", options.corpus, " has no split ", options.split);
   });
+  choose_transport(environment, options.transport, device);
   TrainerConfig config = inference_config(saved, degrees, device);
   environment.agree([&] {
     if (options.reproducible) config.sums = fixed_order(saved.model, degrees);

@@ -120,6 +120,7 @@ int run_generate(const Environment& environment, const GenerateOptions& options)
     require(!prompt.empty(),
             "--prompt is empty, and the tokenizer has no end-of-document id to start from");
   });
+  choose_transport(environment, options.transport, device);
   Trainer trainer(environment, inference_config(saved, degrees, device));
   trainer.load(saved.step_directory, true);
   for (int sample = 0; sample < options.samples; ++sample) {

@@ -72,6 +72,7 @@ LayoutOptions read_layout(const OptionValues& values, bool training) {
 NumericsOptions read_numerics(const OptionValues& values) {
   return {.precision = precision_named(values.text("precision")),
           .device = device_choice_named(values.text("device")),
+          .transport = transport_choice_named(values.text("transport")),
           .threads = narrow(values.integer_if("threads")).value_or(0),
           .reproducible = values.flag("reproducible")};
 }
@@ -255,6 +256,7 @@ EvalOptions read_eval_options(const std::vector<std::string>& arguments) {
   eval.layout = read_layout(values, false);
   eval.precision = precision_if(values);
   eval.device = device_choice_named(values.text("device"));
+  eval.transport = transport_choice_named(values.text("transport"));
   eval.threads = narrow(values.integer_if("threads")).value_or(0);
   eval.reproducible = values.flag("reproducible");
   eval.checkpoint = values.text("checkpoint");
@@ -272,6 +274,7 @@ GenerateOptions read_generate_options(const std::vector<std::string>& arguments)
   generate.layout = read_layout(values, false);
   generate.precision = precision_if(values);
   generate.device = device_choice_named(values.text("device"));
+  generate.transport = transport_choice_named(values.text("transport"));
   generate.threads = narrow(values.integer_if("threads")).value_or(0);
   generate.checkpoint = values.text("checkpoint");
   generate.step = values.integer_if("step");

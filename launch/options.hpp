@@ -15,6 +15,7 @@
 #include "launch/device_choice.hpp"
 #include "launch/drill.hpp"
 #include "launch/option_values.hpp"
+#include "launch/transport_choice.hpp"
 #include "parallel/pipeline/action.hpp"
 #include "parallel/topology.hpp"
 
@@ -52,6 +53,7 @@ DType precision_named(const std::string& name);  // "fp32", "bf16", "fp64"
 struct NumericsOptions {
   DType precision = DType::f32;  // what matrix products read
   DeviceChoice device = DeviceChoice::automatic;
+  TransportChoice transport = TransportChoice::automatic;
   int threads = 0;  // 0: OMP_NUM_THREADS, else this rank's share of the cores
   bool reproducible = false;
 };
@@ -131,6 +133,7 @@ struct EvalOptions {
   LayoutOptions layout;
   std::optional<DType> precision;  // nothing: the checkpoint's
   DeviceChoice device = DeviceChoice::automatic;
+  TransportChoice transport = TransportChoice::automatic;
   int threads = 0;
   bool reproducible = false;
   std::string checkpoint;
@@ -144,6 +147,7 @@ struct GenerateOptions {
   LayoutOptions layout;
   std::optional<DType> precision;
   DeviceChoice device = DeviceChoice::automatic;
+  TransportChoice transport = TransportChoice::automatic;
   int threads = 0;
   std::string checkpoint;
   std::optional<std::int64_t> step;

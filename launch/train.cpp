@@ -442,6 +442,7 @@ int run_pretrain(const Environment& environment, const RunOptions& options) {
   environment.agree([&] { setup = read_setup(options, environment); });
   if (RunDirectory(options.output).finished(environment, options.resume)) return 0;
   if (options.trace) environment.start_log();  // groups made from here on are noted
+  choose_transport(environment, options.numerics.transport, setup.device);
   return Pretrain(environment, options, std::move(setup)).run();
 }
 

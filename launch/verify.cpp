@@ -96,6 +96,7 @@ int run_verify(const Environment& environment, const VerifyOptions& options) {
   set_threads(environment, run.numerics.threads);
   RunSetup setup;
   environment.agree([&] { setup = read_setup(run, environment); });
+  choose_transport(environment, run.numerics.transport, setup.device);
   const LearningRate rate{run.learning_rate, run.min_learning_rate, run.warmup_steps,
                           run.decay_steps, run.decay};
   const LayoutComparison comparison =

@@ -108,6 +108,16 @@ std::vector<OptionRow> numerics_rows() {
        .placeholder = "",
        .help = "where it runs; auto: on a GPU where there is one",
        .words = {"auto", "cpu", "cuda"}},
+      {.name = "transport",
+       .type = choice,
+       .standard = "auto",
+       .commands = kRanks,
+       .group = group,
+       .placeholder = "",
+       .help =
+           "how tensors of GPUs travel: by way of the CPU, by an MPI that takes their memory, or "
+           "summed by NCCL",
+       .words = {"auto", "staged", "cuda-aware", "nccl"}},
       {.name = "precision",
        .type = choice,
        .standard = "fp32",

@@ -16,6 +16,7 @@
 #include "parallel/mpi/communicator.hpp"
 #include "parallel/mpi/group.hpp"
 #include "parallel/mpi/launcher.hpp"
+#include "parallel/mpi/nccl_group.hpp"
 #include "parallel/mpi/progress.hpp"
 
 namespace lockstep {
@@ -104,11 +105,16 @@ struct Environment::Parts {
   Traffic traffic;
   std::unique_ptr<CommunicationLog> log;
   mpi::Progress progress;
+  Transport transport = Transport::staged;
   std::unique_ptr<Group> world;
 
   std::unique_ptr<Group> make_group(mpi::Communicator communicator, const std::string& axis) {
     if (communicator.size() == 1) return std::make_unique<LocalGroup>();
-    auto group = std::make_unique<mpi::MpiGroup>(std::move(communicator), axis, progress, traffic);
+    auto plain = std::make_unique<mpi::MpiGroup>(std::move(communicator), axis, progress, traffic);
+    plain->set_limits({.direct = transport == Transport::direct});
+    std::unique_ptr<Group> group = std::move(plain);
+    if (transport == Transport::nccl)
+      group = std::make_unique<mpi::NcclGroup>(std::move(group), axis, traffic);
     if (!log) return group;
     return std::make_unique<TracedGroup>(std::move(group), axis, *log);
   }
@@ -157,6 +163,8 @@ std::unique_ptr<Group> Environment::split(int color, int key, const std::string&
   if (communicator.empty()) return nullptr;
   return parts_->make_group(std::move(communicator), axis);
 }
+
+void Environment::use_transport(Transport transport) const { parts_->transport = transport; }
 
 void Environment::agree(const std::function<void()>& body) const {
   const std::optional<Failure> own = failure_of(body);

@@ -13,6 +13,7 @@
 #include "parallel/mpi/activity.hpp"
 #include "parallel/mpi/traced_group.hpp"
 #include "parallel/mpi/traffic.hpp"
+#include "parallel/mpi/transport.hpp"
 
 namespace lockstep {
 
@@ -49,6 +50,9 @@ class Environment {
   // Collective. Ranks with equal color, ordered by key; a LocalGroup when alone. A negative color
   // takes part and gets null. axis: the name under which the group's traffic is counted.
   std::unique_ptr<Group> split(int color, int key, const std::string& axis = "world") const;
+
+  // Of groups made from here on; until then tensors of a GPU are staged.
+  void use_transport(Transport transport) const;
 
   // Collective. Runs body on every rank; when it threw Error on some, throws AgreedError with the
   // lowest such rank's message and code on all: nobody is left waiting, and one line is printed.

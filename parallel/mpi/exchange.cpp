@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "parallel/mpi/combine.hpp"
+#include "core/ops/combine.hpp"
 
 namespace lockstep::mpi {
 namespace {
@@ -43,21 +43,24 @@ bool Exchange::advance() {
 }
 
 void Exchange::start_round() {
-  in_flight_.push_back(
-      {next_round_++, Phase::collecting, {}, Transfers(communicator_, message_elements_)});
-  if (spec_.reduce) start_collecting(in_flight_.back());
+  const Span own = spec_.rounds.part(next_round_, rank_);
+  std::vector<Tensor> received(spec_.reduce ? static_cast<std::size_t>(size_) : 0);
+  for (std::size_t from = 0; from < received.size(); ++from) {
+    if (from != static_cast<std::size_t>(rank_))
+      received[from] = Tensor::empty({own.count}, flat_.dtype(), flat_.device());
+  }
+  in_flight_.push_back({next_round_++, Phase::entering, start_waiting(flat_.device()),
+                        std::move(received), Transfers(communicator_, message_elements_)});
 }
 
 // Peers in an order that differs from rank to rank: not all send to rank 0 first.
 void Exchange::start_collecting(Round& round) {
   const int tag = tags_.of(2 * round.index);
   const Span own = spec_.rounds.part(round.index, rank_);
-  round.received.resize(static_cast<std::size_t>(size_));
   for (int step = 1; step < size_; ++step) {
     const int from = (rank_ - step + size_) % size_;
-    Tensor& place = round.received[static_cast<std::size_t>(from)];
-    place = Tensor::empty({own.count}, flat_.dtype(), flat_.device());
-    round.transfers.receive(place, {0, own.count}, from, tag);
+    round.transfers.receive(round.received[static_cast<std::size_t>(from)], {0, own.count}, from,
+                            tag);
   }
   for (int step = 1; step < size_; ++step) {
     const int to = (rank_ + step) % size_;
@@ -95,9 +98,19 @@ void Exchange::start_spreading(Round& round) {
 }
 
 bool Exchange::advance_round(Round& round) {
+  if (round.phase == Phase::entering) {
+    if (!done(flat_.device(), round.settled)) return false;
+    if (spec_.reduce) start_collecting(round);
+    round.phase = Phase::collecting;
+  }
   if (!round.transfers.done()) return false;
   if (round.phase == Phase::collecting) {
     if (spec_.reduce) sum_received(round);
+    if (spec_.reduce && spec_.gather) round.settled = start_waiting(flat_.device());
+    round.phase = Phase::summed;
+  }
+  if (round.phase == Phase::summed) {
+    if (!done(flat_.device(), round.settled)) return false;
     round.phase = Phase::spreading;
     if (spec_.gather) start_spreading(round);
     if (!round.transfers.done()) return false;

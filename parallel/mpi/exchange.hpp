@@ -2,7 +2,8 @@
 // sends every peer the peer's part, adds what it got for its own part in a binary tree over the
 // ranks (so the bits depend on nothing but the values and the number of ranks), and sends the
 // result to all. n ranks: (n-1)/n of the elements leave each rank per direction, the least
-// possible.
+// possible. In a GPU's memory the same: MPI reads and writes it itself, kernels add. Messages are
+// then posted when the ops asked for before them are done, those that use the scratch included.
 #pragma once
 
 #include <optional>
@@ -38,10 +39,11 @@ class Exchange final : public Operation {
   bool advance() override;
 
  private:
-  enum class Phase { collecting, spreading, done };
+  enum class Phase { entering, collecting, summed, spreading, done };
   struct Round {
     index_t index;
     Phase phase;
+    CopyTicket settled;            // of the ops that the next messages come after
     std::vector<Tensor> received;  // one part per peer, in rank order, the own place empty
     Transfers transfers;
   };

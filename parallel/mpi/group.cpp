@@ -5,6 +5,7 @@
 
 #include "core/error.hpp"
 #include "parallel/mpi/check.hpp"
+#include "parallel/mpi/staging/settled.hpp"
 
 namespace lockstep::mpi {
 namespace {
@@ -83,7 +84,7 @@ OperationNote MpiGroup::note(const char* operation, const char* what, const Tens
 }
 
 bool MpiGroup::staged(const Tensor& x) const {
-  return limits_.stage_all || x.device().kind == Device::Kind::cuda;
+  return limits_.stage_all || (x.device().kind == Device::Kind::cuda && !limits_.direct);
 }
 
 index_t MpiGroup::staging_elements(const Tensor& x) const {
@@ -178,21 +179,24 @@ Pending MpiGroup::start_all_to_all(Tensor to, Tensor from, const char* what) {
                       note("all_to_all", what, from));
 }
 
-// Equal blocks, one to each member; both tensors flat and of the CPU.
+// Equal blocks, one to each member; both tensors flat.
 Pending MpiGroup::start_blocks(Tensor to, Tensor from, int tag, const OperationNote& note) {
   const index_t block = from.count() / size_;
-  auto posted =
-      std::make_unique<Posted>(collectives_.handle(), limits_, std::move(to), std::move(from));
-  posted->first.range(rank_ * block, block).copy_from(posted->second.range(rank_ * block, block));
-  for (int step = 1; step < size_; ++step) {
-    const int source = (rank_ - step + size_) % size_;
-    posted->transfers.receive(posted->first, {source * block, block}, source, tag);
-  }
-  for (int step = 1; step < size_; ++step) {
-    const int target = (rank_ + step) % size_;
-    posted->transfers.send(posted->second, {target * block, block}, target, tag);
-  }
-  return progress_->start(std::move(posted), note);
+  to.range(rank_ * block, block).copy_from(from.range(rank_ * block, block));
+  const auto post = [this, to, from, tag, block] {
+    auto posted = std::make_unique<Posted>(collectives_.handle(), limits_, to, from);
+    for (int step = 1; step < size_; ++step) {
+      const int source = (rank_ - step + size_) % size_;
+      posted->transfers.receive(posted->first, {source * block, block}, source, tag);
+    }
+    for (int step = 1; step < size_; ++step) {
+      const int target = (rank_ + step) % size_;
+      posted->transfers.send(posted->second, {target * block, block}, target, tag);
+    }
+    return posted;
+  };
+  if (from.device() == Device{}) return progress_->start(post(), note);
+  return progress_->start(std::make_unique<Settled>(from.device(), post, nullptr), note);
 }
 
 void MpiGroup::check_peer(int peer, int tag, const char* what) const {
@@ -213,12 +217,19 @@ Pending MpiGroup::start_send(Tensor x, int to, int tag, const char* what) {
     return posted;
   };
   const Tensor flat = flatten(x, what);
-  if (!staged(x)) return progress_->start(post(flat), note("send", what, x, to));
+  const OperationNote noted = note("send", what, x, to);
+  if (x.device() == Device{} && !staged(x)) return progress_->start(post(flat), noted);
+  Turns* turns = &sends_[{to, tag}];
+  if (!staged(x)) {
+    return progress_->start(std::make_unique<Settled>(
+                                x.device(), [post, flat] { return post(flat); }, turns),
+                            noted);
+  }
   return progress_->start(
       std::make_unique<Staged>(
           flat, Tensor{}, cut_range(x.count(), staging_elements(x), true, false),
-          [post](std::size_t, Tensor host) { return post(std::move(host)); }, &sends_[{to, tag}]),
-      note("send", what, x, to));
+          [post](std::size_t, Tensor host) { return post(std::move(host)); }, turns),
+      noted);
 }
 
 Pending MpiGroup::start_receive(Tensor x, int from, int tag, const char* what) {
@@ -229,13 +240,19 @@ Pending MpiGroup::start_receive(Tensor x, int from, int tag, const char* what) {
     return posted;
   };
   const Tensor flat = flatten(x, what);
-  if (!staged(x)) return progress_->start(post(flat), note("receive", what, x, from));
+  const OperationNote noted = note("receive", what, x, from);
+  if (x.device() == Device{} && !staged(x)) return progress_->start(post(flat), noted);
+  Turns* turns = &receives_[{from, tag}];
+  if (!staged(x)) {
+    return progress_->start(std::make_unique<Settled>(
+                                x.device(), [post, flat] { return post(flat); }, turns),
+                            noted);
+  }
   return progress_->start(
       std::make_unique<Staged>(
           Tensor{}, flat, cut_range(x.count(), staging_elements(x), false, true),
-          [post](std::size_t, Tensor host) { return post(std::move(host)); },
-          &receives_[{from, tag}]),
-      note("receive", what, x, from));
+          [post](std::size_t, Tensor host) { return post(std::move(host)); }, turns),
+      noted);
 }
 
 void MpiGroup::broadcast(Tensor x, int root, const char* what) {

@@ -1,7 +1,7 @@
 // A Group over an MPI communicator of two ranks or more. Everything started here is truly
 // non-blocking and moves on whenever any Pending of the process is waited for. Tensors of a GPU go
-// by way of the CPU (staging/staged.hpp), with the same sums. Collectives must be started in the
-// same order by all members.
+// by way of the CPU (staging/staged.hpp), or directly where MPI can (Limits::direct), with the same
+// sums. Collectives must be started in the same order by all members.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,7 @@
 #include "parallel/mpi/exchange.hpp"
 #include "parallel/mpi/progress.hpp"
 #include "parallel/mpi/staging/staged.hpp"
+#include "parallel/mpi/staging/turns.hpp"
 #include "parallel/mpi/traffic.hpp"
 
 namespace lockstep::mpi {
@@ -31,6 +32,7 @@ struct Limits {
   // Of one chunk that goes by way of the CPU: copies of 4 MiB reach the full speed of the bus.
   index_t staging_bytes = index_t{4} << 20;
   bool stage_all = false;  // also what is in the CPU's memory: for tests
+  bool direct = false;     // MPI reads and writes a GPU's memory itself: nothing is staged
 };
 
 class MpiGroup final : public Group {
@@ -79,7 +81,7 @@ class MpiGroup final : public Group {
   std::uint64_t started_ = 0;
   int highest_tag_;
   index_t next_tag_ = 0;
-  std::map<Peer, Turns> sends_, receives_;  // of staged messages
+  std::map<Peer, Turns> sends_, receives_;  // of messages out of and into a GPU's memory
   Limits limits_;
 };
 

@@ -1,5 +1,6 @@
 // Streams, events and memory. Work of a stream runs when the host waits for it, or when another
 // stream's work that waits for it runs; never earlier.
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -70,6 +71,19 @@ void finish(const Event& event) {
 
 }  // namespace
 
+bool on_device(const void* address) {
+  const auto* at = static_cast<const char*>(address);
+  return std::any_of(memory().segments.begin(), memory().segments.end(), [at](const auto& segment) {
+    const auto* first = static_cast<const char*>(segment.first);
+    return at >= first && at < first + segment.second;
+  });
+}
+
+void with_device_memory(const std::function<void()>& work) {
+  const DeviceWork open;
+  work();
+}
+
 void enqueue(cudaStream_t stream, std::function<void()> work) {
   ++stream->issued;
   stream->queue.push_back(std::move(work));
@@ -108,6 +122,11 @@ cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : cudaE
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr name, int) {
   *value = name == cudaDevAttrMultiProcessorCount ? 1 : 8;
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetPCIBusId(char* address, int bytes, int) {
+  std::strncpy(address, "0000:00:00.0", static_cast<std::size_t>(bytes));
   return cudaSuccess;
 }
 

@@ -41,6 +41,30 @@ train 2 gpt gpt-tp2 --device cuda --tp 2 --microbatch-size 4
 same tp2 1e-5
 train 2 gpt gpt-pp2 --device cuda --pp 2 --microbatch-size 2
 same pp2 1e-5
+# By an MPI that takes the GPU's memory: the same sums, so the same bits. Where it does not, and where two ranks share a GPU,
+# what is asked for is refused.
+export LOCKSTEP_EMULATED_MPI=cuda-aware
+for transport in cuda-aware nccl; do
+  # shellcheck disable=SC2046  # options are words
+  "$mpirun" -n 2 "$lockstep" pretrain $(model_options gpt 32 0.1) --steps 10 --learning-rate 1e-3 --decay constant \
+    --global-batch-size 8 --output gpt-$transport --device cuda --transport $transport --tp 2 --microbatch-size 4 >$transport.log 2>&1
+  code=$?
+  if [ $code = 2 ]; then
+    grep -q -e 'does not say that it takes the memory of GPUs' -e 'ranks share a GPU' -e 'libnccl' $transport.log
+    check $? "gpt $transport: refused, $(grep -m 1 'error: ' $transport.log)"
+  elif [ $transport = cuda-aware ]; then
+    [ $code = 0 ] && [ "$(losses gpt-cuda-aware)" = "$(losses gpt-tp2)" ]
+    check $? "gpt cuda-aware: the losses of the staged run"
+  else
+    same nccl 1e-5
+  fi
+done
+LOCKSTEP_EMULATED_MPI=wrong "$mpirun" -n 2 "$lockstep" bench --model gpt-nano --tp 2 --device cuda --transport cuda-aware \
+  --steps 1 >wrong.log 2>&1
+code=$?
+[ $code = 0 ] || { [ $code = 2 ] && grep -q -e 'test messages arrived wrong' -e 'does not say' wrong.log; }
+check $? "an MPI that loses bytes of GPU memory is refused (code $code)"
+unset LOCKSTEP_EMULATED_MPI
 train 2 gpt gpt-dp2zero --device cuda --zero 1 --microbatch-size 4
 same dp2zero 1e-5
 model=bert

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "parallel/mpi/progress.hpp"
+#include "parallel/mpi/staging/turns.hpp"
 
 namespace lockstep::mpi {
 
@@ -32,18 +33,6 @@ std::vector<StagedChunk> cut_spans(index_t n,
                                    index_t most,
                                    const std::function<bool(int rank)>& out,
                                    const std::function<bool(int rank)>& in);
-
-// Operations that must post their messages in the order they were started: those with one peer
-// under one tag.
-class Turns {
- public:
-  std::uint64_t take() { return next_++; }
-  bool has(std::uint64_t number) const { return number == now_; }
-  void pass() { ++now_; }
-
- private:
-  std::uint64_t next_ = 0, now_ = 0;
-};
 
 class Staged final : public Operation {
  public:

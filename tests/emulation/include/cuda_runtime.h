@@ -30,6 +30,9 @@ void wait_for_block();
 std::uint64_t exchange(std::uint64_t bits, int source);
 int lane();
 void enqueue(cudaStream_t stream, std::function<void()> work);
+bool on_device(const void* address);
+// Device memory may be touched meanwhile; work that streams hold back stays undone.
+void with_device_memory(const std::function<void()>& work);
 void run_grid(dim3 blocks, dim3 threads, const std::function<void()>& kernel);
 
 template <typename T>

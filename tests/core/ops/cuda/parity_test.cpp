@@ -5,6 +5,7 @@
 
 #include "core/ops/activation.hpp"
 #include "core/ops/adamw.hpp"
+#include "core/ops/combine.hpp"
 #include "core/ops/cross_entropy.hpp"
 #include "core/ops/dropout.hpp"
 #include "core/ops/elementwise.hpp"
@@ -152,6 +153,31 @@ TEST_F(CudaOps, RowsAreGatheredAndAddedInOrder) {
 
     EXPECT_EQ(test::relative_error(on_cpu(y_gpu), y), 0);
     expect_near(dx_gpu, dx, 29);
+  }
+}
+
+// Integers of any bits: their sums wrap.
+Tensor any_numbers(index_t n, DType dtype, std::uint64_t seed) {
+  if (dtype == DType::f32 || dtype == DType::f64) return test::random_tensor({n}, dtype, seed);
+  Tensor x = Tensor::empty({n}, dtype);
+  auto* bytes = static_cast<std::uint8_t*>(x.raw());
+  for (std::size_t i = 0; i < x.bytes(); ++i) bytes[i] = static_cast<std::uint8_t>(mix(seed, i));
+  return x;
+}
+
+TEST_F(CudaOps, CombinesToTheBitsOfTheCpu) {
+  for (const DType dtype : {DType::f32, DType::f64, DType::i32, DType::i64}) {
+    for (const Reduce reduce : {Reduce::sum, Reduce::max, Reduce::min}) {
+      for (const index_t n : {0, 1, 43, 600}) {
+        Tensor a = any_numbers(n, dtype, 1), there = a.to(gpu);
+        const Tensor b = any_numbers(n, dtype, 2);
+
+        combine(a, b, reduce);
+        combine(there, b.to(gpu), reduce);
+
+        EXPECT_TRUE(same_bits(on_cpu(there), a)) << n << " elements of " << name_of(dtype);
+      }
+    }
   }
 }
 
