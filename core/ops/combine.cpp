@@ -9,7 +9,7 @@ namespace lockstep {
 void combine(Tensor& into, const Tensor& x, Reduce reduce) {
   assert(into.dtype() == x.dtype() && into.count() == x.count() && into.device() == x.device());
   assert(into.contiguous() && x.contiguous());
-  LOCKSTEP_DISPATCH(into.device(), combine(into, x, reduce));
+  LOCKSTEP_OP(into.device(), combine(into, x, reduce));
 }
 
 }  // namespace lockstep
