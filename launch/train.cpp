@@ -5,15 +5,15 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <filesystem>
 #include <iostream>
-#include <set>
+#include <optional>
 
 #include "core/optim/learning_rate.hpp"
 #include "data/corpus.hpp"
 #include "data/loader.hpp"
 #include "launch/accounts.hpp"
 #include "launch/checkpointing.hpp"
+#include "launch/continuation.hpp"
 #include "launch/drill.hpp"
 #include "launch/evaluation.hpp"
 #include "launch/failure.hpp"
@@ -47,7 +47,7 @@ class Pretrain {
         setup_(std::move(setup)),
         directory_(options.output),
         trainer_(environment, trainer_config(options, setup_)),
-        settings_(fixed_settings(options, setup_.model)),
+        continuation_(environment, options_, setup_, directory_, trainer_),
         rate_{options.learning_rate, options.min_learning_rate, options.warmup_steps,
               options.decay_steps, options.decay},
         time_limit_(options.time_limit),
@@ -57,13 +57,12 @@ class Pretrain {
   int run();
 
  private:
-  // How a step ended. again: it is to be done again from where step_ is now.
+  // How a step ended. again: it is to be done again from where place_.step is now.
   enum class Outcome { done, skipped, again, stop };
 
   void open_data();
   WatchdogConfig watchdog_config() const;
   void continue_or_initialize();
-  bool load(const std::string& step_directory);
   void start();
   Outcome step(std::int64_t step);
   StepFlags own_flags(bool failed) const;
@@ -74,7 +73,6 @@ class Pretrain {
   void save(bool must_succeed);
   MemoryFacts memory_facts() const;
   int finish(const std::string& reason, ExitCode code);
-  CheckpointMeta meta() const;
   StartEvent start_event() const;
   void report(const StepResult& result, double seconds);
 
@@ -83,7 +81,7 @@ class Pretrain {
   RunSetup setup_;
   RunDirectory directory_;
   Trainer trainer_;
-  std::map<std::string, std::string> settings_;
+  Continuation continuation_;
   LearningRate rate_;
   TimeLimit time_limit_;
   NonFinitePolicy on_nonfinite_;
@@ -95,9 +93,8 @@ class Pretrain {
   std::unique_ptr<Checkpointing> checkpointing_;
   std::unique_ptr<Drills> drills_;
   std::unique_ptr<ReplicaCheck> replicas_;
-  std::int64_t step_ = 0;     // the last one done
-  std::int64_t skipped_ = 0;  // steps' worth of data left out by rewinds
-  StepResult result_;         // of the last step
+  Place place_;
+  StepResult result_;  // of the last step
   std::string stop_reason_;
   double peak_gflops_ = 0;
   std::vector<TrafficRow> traffic_;  // of this rank in the last step done
@@ -118,75 +115,15 @@ void Pretrain::open_data() {
   });
 }
 
-CheckpointMeta Pretrain::meta() const {
-  CheckpointMeta meta;
-  meta.step = step_;
-  meta.consumed_samples = ramp_of(setup_.data).before(step_ + skipped_ + 1);
-  meta.incarnation = directory_.incarnation_number();
-  meta.seed = options_.seed;
-  meta.corpus_fingerprint = setup_.fingerprint;
-  meta.options = settings_;
-  const Degrees& d = setup_.degrees;
-  meta.layout = {{"dp", std::to_string(d.dp)},
-                 {"pp", std::to_string(d.pp)},
-                 {"cp", std::to_string(d.cp)},
-                 {"tp", std::to_string(d.tp)},
-                 {"zero", options_.layout.zero ? "1" : "0"},
-                 {"corpus", std::filesystem::absolute(options_.corpora.front().first).string()}};
-  return meta;
-}
-
-// False, with a warning, when the checkpoint is damaged; a mismatch of settings is the user's to
-// solve and is thrown.
-bool Pretrain::load(const std::string& step_directory) {
-  try {
-    CheckpointMeta found;
-    environment_.agree([&] { found = read_meta(step_directory); });
-    environment_.agree([&] {
-      require(found.corpus_fingerprint == setup_.fingerprint, "the corpus's fingerprint ",
-              setup_.fingerprint, " is not that of ", step_directory, ", ",
-              found.corpus_fingerprint,
-              ": train on the same corpus and tokenizer, or start a new --output");
-      check_resumed(settings_, found.options, step_directory);
-    });
-    trainer_.load(step_directory, false);
-    step_ = found.step;
-    skipped_ = 0;
-    const BatchRamp ramp = ramp_of(setup_.data);
-    while (ramp.before(step_ + skipped_ + 1) < found.consumed_samples) ++skipped_;
-    return true;
-  } catch (const AgreedError& error) {
-    if (error.code() == ExitCode::refused) throw;
-    if (error.speaker())
-      std::cerr << "lockstep: warning: " << error.what() << "; trying an older one\n";
-    return false;
-  }
-}
-
-// The list is made anew after each failure: an older start that still lived may have saved, or
-// removed what it kept too much of, meanwhile.
 void Pretrain::continue_or_initialize() {
-  std::set<std::string> tried;
-  for (;;) {
-    const ResumeChoice choice = directory_.choose(environment_, options_.resume);
-    const auto next = std::find_if(choice.candidates.begin(), choice.candidates.end(),
-                                   [&](const std::string& path) { return tried.count(path) == 0; });
-    if (next == choice.candidates.end()) break;
-    tried.insert(*next);
-    if (load(*next)) return checkpointing_->continued_from(step_);
-  }
-  environment_.agree([&] {
-    if (!tried.empty()) {
-      fail("no checkpoint of ", *tried.rbegin(),
-           " and older ones is whole; restore one, or start a new --output");
-    }
-  });
-  trainer_.initialize();
+  const std::optional<Place> found = continuation_.go_on();
+  place_ = found.value_or(Place{});
+  if (found) checkpointing_->continued_from(found->step);
 }
 
 StartEvent Pretrain::start_event() const {
   StartEvent event;
-  event.step = step_;
+  event.step = place_.step;
   event.layout = setup_.degrees;
   event.parameters = trainer_.table().count();
   event.peak_gflops = peak_gflops_;
@@ -203,14 +140,14 @@ StartEvent Pretrain::start_event() const {
 void Pretrain::report(const StepResult& result, double seconds) {
   if (!report_) return;
   const BatchRamp ramp = ramp_of(setup_.data);
-  const index_t tokens = ramp.size_at(step_ + skipped_) * setup_.sequence_length;
+  const index_t tokens = ramp.size_at(place_.step + place_.skipped) * setup_.sequence_length;
   StepEvent event;
-  event.step = step_;
+  event.step = place_.step;
   event.loss = result.loss;
   event.parts = figures(result.terms, false);
   event.gradient_norm = result.gradient_norm;
-  event.learning_rate = rate_.at(step_);
-  event.tokens = ramp.before(step_ + skipped_ + 1) * setup_.sequence_length;
+  event.learning_rate = rate_.at(place_.step);
+  event.tokens = ramp.before(place_.step + place_.skipped + 1) * setup_.sequence_length;
   event.seconds = seconds;
   event.tokens_per_second = static_cast<double>(tokens) / seconds;
   event.peak_share =
@@ -218,7 +155,7 @@ void Pretrain::report(const StepResult& result, double seconds) {
       flops_per_token(setup_.model, trainer_.table().count(), setup_.sequence_length) /
       (peak_gflops_ * 1e9);
   event.data_wait_seconds = loader_->wait_seconds();
-  report_->step(event, step_ % options_.log_every == 0 || step_ == options_.steps);
+  report_->step(event, place_.step % options_.log_every == 0 || place_.step == options_.steps);
 }
 
 StepFlags Pretrain::own_flags(bool failed) const {
@@ -246,7 +183,7 @@ Pretrain::Outcome Pretrain::step(std::int64_t step) {
   std::exception_ptr failure;
   environment_.activity().enter("data", step);
   try {
-    batch = loader_->next(step + skipped_);
+    batch = loader_->next(step + place_.skipped);
   } catch (const Error&) {
     failure = std::current_exception();
   }
@@ -261,7 +198,7 @@ Pretrain::Outcome Pretrain::step(std::int64_t step) {
   if (!agreement.any.saving) checkpointing_->proceed();
   stop_reason_ = agreement.any.stop ? "signal" : agreement.any.out_of_time ? "time-limit" : "";
   if (!stop_reason_.empty()) return Outcome::stop;
-  if (agreement.any.save_due && checkpointing_->newest() != step_) save(false);
+  if (agreement.any.save_due && checkpointing_->newest() != place_.step) save(false);
 
   for (const Batch& microbatch : batch.microbatches) {
     rows_share_ = std::max(rows_share_, static_cast<double>(microbatch.rows()) /
@@ -299,26 +236,26 @@ Pretrain::Outcome Pretrain::handle_nonfinite(const StepBatch& batch,
   environment_.agree([&] { action = on_nonfinite_.decide(step, what); });
   const bool skips = action == OnNonFinite::skip;
   if (skips) {
-    step_ = step;
+    place_.step = step;
   } else {
     rewind(step);
   }
   if (report_) {
     std::cerr << "lockstep: warning: " << what
-              << (skips ? "; its gradients are dropped"
-                        : build_string("; going back to step ", step_, ", past the data since"))
+              << (skips
+                      ? "; its gradients are dropped"
+                      : build_string("; going back to step ", place_.step, ", past the data since"))
               << " (" << on_nonfinite_.count_text() << ")\n";
-    report_->nonfinite({step, place, skips ? "skip" : "rewind", step_});
+    report_->nonfinite({step, place, skips ? "skip" : "rewind", place_.step});
   }
   return skips ? Outcome::skipped : Outcome::again;
 }
 
 // To the newest checkpoint; the data from there to the failed step are not used again.
 void Pretrain::rewind(std::int64_t failed_step) {
-  const std::int64_t consumed = failed_step + skipped_;
+  const std::int64_t consumed = failed_step + place_.skipped;
   continue_or_initialize();
-  if (checkpointing_->newest() != step_) step_ = 0;  // there was none: from the first weights
-  skipped_ = consumed - step_;
+  place_.skipped = consumed - place_.step;
 }
 
 void Pretrain::validate(std::int64_t step) {
@@ -331,8 +268,8 @@ void Pretrain::validate(std::int64_t step) {
 }
 
 void Pretrain::save(bool must_succeed) {
-  replicas_->compare_weights(step_);
-  checkpointing_->save(meta(), must_succeed);
+  replicas_->compare_weights(place_.step);
+  checkpointing_->save(continuation_.meta(place_), must_succeed);
 }
 
 MemoryFacts Pretrain::memory_facts() const {
@@ -343,15 +280,15 @@ MemoryFacts Pretrain::memory_facts() const {
 }
 
 int Pretrain::finish(const std::string& reason, ExitCode code) {
-  environment_.activity().enter("end", step_, true);
-  checkpointing_->settle(checkpointing_->newest() == step_);
-  if (checkpointing_->newest() != step_) save(true);
-  report_accounts(environment_, trainer_, {step_, traffic_, memory_facts()}, report_.get());
+  environment_.activity().enter("end", place_.step, true);
+  checkpointing_->settle(checkpointing_->newest() == place_.step);
+  if (checkpointing_->newest() != place_.step) save(true);
+  report_accounts(environment_, trainer_, {place_.step, traffic_, memory_facts()}, report_.get());
   const std::string hash = options_.hash_weights ? trainer_.weights_hash() : "";
   environment_.agree([&] {
     if (!report_) return;
     directory_.incarnation().check();
-    const EndEvent event{step_, reason, hash};
+    const EndEvent event{place_.step, reason, hash};
     directory_.tidy();
     report_->end(event);
     if (reason == "finished") report_->done(event);
@@ -408,30 +345,31 @@ int Pretrain::run() {
   start();
   const std::int64_t last =
       options_.exit_at_step ? std::min(*options_.exit_at_step, options_.steps) : options_.steps;
-  while (step_ < last) {
+  while (place_.step < last) {
     const auto begin = Clock::now();
     environment_.reset_traffic();
-    const Outcome outcome = step(step_ + 1);
+    const Outcome outcome = step(place_.step + 1);
     if (outcome == Outcome::stop) return finish(stop_reason_, ExitCode::saved);
     if (outcome == Outcome::again) continue;
     if (outcome == Outcome::done) {
-      ++step_;
+      ++place_.step;
       traffic_ = environment_.traffic();
       if (trace_)
-        trace_->step(step_, trainer_.pipeline().timeline(), environment_.take_log(), take_op_log());
+        trace_->step(place_.step, trainer_.pipeline().timeline(), environment_.take_log(),
+                     take_op_log());
       report(result_, seconds_since(begin));
-      const auto stragglers = stragglers_.look(step_);
+      const auto stragglers = stragglers_.look(place_.step);
       if (stragglers && report_) report_->straggler(*stragglers);
     }
-    if (validation_ && step_ % options_.validate_every == 0) validate(step_);
-    if (checkpointing_->due(step_)) {
-      environment_.activity().enter("save", step_, true);
-      save(step_ == last);
+    if (validation_ && place_.step % options_.validate_every == 0) validate(place_.step);
+    if (checkpointing_->due(place_.step)) {
+      environment_.activity().enter("save", place_.step, true);
+      save(place_.step == last);
     }
     time_limit_.step_took(seconds_since(begin));
   }
-  return step_ < options_.steps ? finish("exit-at-step", ExitCode::done)
-                                : finish("finished", ExitCode::done);
+  return place_.step < options_.steps ? finish("exit-at-step", ExitCode::done)
+                                      : finish("finished", ExitCode::done);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "core/error.hpp"
 #include "parallel/mpi/check.hpp"
+#include "parallel/mpi/operands.hpp"
 #include "parallel/mpi/staging/settled.hpp"
 
 namespace lockstep::mpi {
@@ -15,17 +16,6 @@ int highest_tag(MPI_Comm communicator) {
   int found = 0;
   check(MPI_Comm_get_attr(communicator, MPI_TAG_UB, &value, &found));
   return found != 0 ? *value : 32767;  // what the standard guarantees
-}
-
-Tensor flatten(const Tensor& x, const char* what) {
-  if (!x.contiguous())
-    fail(what, ": rows of ", x.shape().to_string(), " are not adjacent in memory");
-  return x.reshape({x.count()});
-}
-
-void require_sum(const Tensor& x, const char* what) {
-  if (x.dtype() == DType::u8 || x.dtype() == DType::bf16)
-    fail(what, ": ", name_of(x.dtype()), " elements have no sum over ranks");
 }
 
 // Messages and MPI collectives that are complete when their requests are; keeps the tensors alive

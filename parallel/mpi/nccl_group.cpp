@@ -3,23 +3,12 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/error.hpp"
+#include "parallel/mpi/operands.hpp"
 
 namespace lockstep::mpi {
 namespace {
 
 bool on_gpu(const Tensor& x) { return x.device().kind == Device::Kind::cuda; }
-
-Tensor flat(const Tensor& x, const char* what) {
-  if (!x.contiguous())
-    fail(what, ": rows of ", x.shape().to_string(), " are not adjacent in memory");
-  return x.reshape({x.count()});
-}
-
-void require_sum(const Tensor& x, const char* what) {
-  if (x.dtype() == DType::u8 || x.dtype() == DType::bf16)
-    fail(what, ": ", name_of(x.dtype()), " elements have no sum over ranks");
-}
 
 }  // namespace
 
@@ -48,20 +37,20 @@ Pending NcclGroup::start_all_reduce(Tensor x, Reduce reduce, const char* what) {
     return group_->start_all_reduce(std::move(x), reduce, what);
   require_sum(x, what);
   count(what, "all_reduce", 2 * (size() - 1) * x.count(), x);
-  return communicator(x.device()).start_sum(flat(x, what));
+  return communicator(x.device()).start_sum(flatten(x, what));
 }
 
 Pending NcclGroup::start_reduce_scatter(Tensor x, const char* what) {
   if (!on_gpu(x)) return group_->start_reduce_scatter(std::move(x), what);
   require_sum(x, what);
   count(what, "reduce_scatter", (size() - 1) * x.count(), x);
-  return communicator(x.device()).start_sum_of_spans(flat(x, what));
+  return communicator(x.device()).start_sum_of_spans(flatten(x, what));
 }
 
 Pending NcclGroup::start_all_gather(Tensor x, const char* what) {
   if (!on_gpu(x)) return group_->start_all_gather(std::move(x), what);
   count(what, "all_gather", (size() - 1) * x.count(), x);
-  return communicator(x.device()).start_gather(flat(x, what));
+  return communicator(x.device()).start_gather(flatten(x, what));
 }
 
 Pending NcclGroup::start_all_to_all(Tensor to, Tensor from, const char* what) {
