@@ -13,7 +13,7 @@ enum class ExitCode : int {
   failed = 1,       // while running: I/O, a lost peer, a non-finite loss
   refused = 2,      // before running: usage, configuration, input
   saved = 75,       // saved because a signal asked: start again
-  stuck = 76,       // no progress within --watchdog-seconds
+  stuck = 76,       // no progress within --watchdog-seconds, or MPI hangs
   wrong_ranks = 78  // not the number of ranks asked for
 };
 

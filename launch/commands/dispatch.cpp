@@ -14,6 +14,7 @@
 #include "launch/signals.hpp"
 #include "launch/train.hpp"
 #include "launch/verify.hpp"
+#include "parallel/mpi/deadline.hpp"
 
 namespace lockstep {
 namespace {
@@ -97,6 +98,7 @@ int run_on_ranks(const Words& words,
   const int code = guard_ranks(environment, {}, [&] {
     environment.agree([&] {
       check_ranks(words, environment.size());
+      mpi::check_patience();
       cpu_features_in_use();  // refuses a LOCKSTEP_CPU that this machine lacks
       options.emplace(read(words));
     });

@@ -14,6 +14,7 @@
 
 #include "parallel/mpi/check.hpp"
 #include "parallel/mpi/communicator.hpp"
+#include "parallel/mpi/deadline.hpp"
 #include "parallel/mpi/group.hpp"
 #include "parallel/mpi/launcher.hpp"
 #include "parallel/mpi/nccl_group.hpp"
@@ -129,6 +130,8 @@ Environment::Environment() : parts_(std::make_unique<Parts>()) {
     parts_->world = std::make_unique<LocalGroup>();
     return;
   }
+  const mpi::Deadline deadline("MPI_Init", mpi::told_rank(),
+                               mpi::patience_with_mpi(mpi::told_size()));
   start_mpi();
   parts_->launched = true;
   const auto node = mpi::Communicator::of_node(MPI_COMM_WORLD);
@@ -144,6 +147,7 @@ Environment::~Environment() {
               << " ends alone because of an exception; ending all ranks\n";
     abort(ExitCode::failed);
   }
+  const mpi::Deadline deadline("MPI_Finalize", rank(), mpi::patience_with_mpi(size()));
   parts_->world.reset();
   if (MPI_Finalize() != MPI_SUCCESS) {
     std::fputs("lockstep: error: MPI_Finalize failed\n", stderr);

@@ -36,7 +36,9 @@ struct Alone {};
 class Environment {
  public:
   explicit Environment(Alone);  // calls nothing of MPI; every collective is the identity
-  Environment();                // sets the malloc tunables, then MPI_Init_thread when launched
+  // Sets the malloc tunables, then MPI_Init_thread when launched; that and MPI_Finalize must return
+  // in time (parallel/mpi/deadline.hpp).
+  Environment();
   // MPI_Finalize; an exception that unwinds this rank alone ends all ranks (ExitCode::failed).
   ~Environment();
   Environment(const Environment&) = delete;

@@ -103,6 +103,21 @@ TEST(MpiMain, TellsOnRankZeroWhatFailedElsewhereAndFailsEverywhere) {
   EXPECT_EQ(occurrences(ending.output, "[       OK ] OnTheLastRank.Passes ("), 1) << ending.output;
 }
 
+// One line, and all ranks are gone, whichever of them hangs in the library.
+TEST(Deadline, EndsAllRanksWhenMpiDoesNotReturn) {
+  for (const char* call : {"init", "finalize"}) {
+    for (const int rank : {0, 2}) {
+      const Ending ending =
+          run_ranks(3, build_string("-x LOCKSTEP_START_SECONDS=2 ", LOCKSTEP_HANGING_PROGRAM, " ",
+                                    call, " ", rank));
+
+      EXPECT_EQ(ending.code, 76) << call << ' ' << rank << ": " << ending.output;
+      EXPECT_GE(occurrences(ending.output, "has not returned for 2 s"), 1) << ending.output;
+      EXPECT_LT(ending.seconds, gone_within);
+    }
+  }
+}
+
 TEST(Environment, FinishedRunsEndWithZero) {
   const Ending ending = launch(3, "none");
 
