@@ -32,7 +32,7 @@ Front::Front(const ModelConfig& config, const ParameterStore& store, Group& tp, 
 Tensor Front::forward(const Batch& batch, Saved& saved, const Context& context) const {
   Tensor x = embedding_.forward(batch.tokens, batch.segments, saved.embedding, context);
   if (norm_) x = norm_->forward(x, saved.norm, context);
-  dropout_forward(x, x, Tensor{}, dropout_, context);
+  dropout_forward(x, x, dropout_, context);
   context.observe({ProbePoint::front, "embedding", false}, x);
   return x;
 }

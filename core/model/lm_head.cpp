@@ -10,16 +10,16 @@ MlmTransform::MlmTransform(Linear dense, Activation activation, LayerNorm norm)
     : dense_(std::move(dense)), activation_(activation), norm_(std::move(norm)) {}
 
 Tensor MlmTransform::forward(const Tensor& x, Saved& saved, const Context& context) const {
-  saved.hidden = dense_.forward(x, saved.dense, context);
+  saved.hidden = dense_.forward_unbiased(x, saved.dense, context);
   Tensor activated = Tensor::empty(saved.hidden.shape(), x.dtype(), x.device());
-  activation_forward(activated, saved.hidden, activation_);
+  activation_forward(activated, saved.hidden, dense_.bias(), activation_);
   return norm_.forward(activated, saved.norm, context);
 }
 
 Tensor MlmTransform::backward_input(const Tensor& dy, Saved& saved, const Context& context) const {
   const Tensor dactivated = norm_.backward_input(dy, saved.norm, context);
   Tensor dhidden = Tensor::empty(dactivated.shape(), dy.dtype(), dy.device());
-  activation_backward(dhidden, dactivated, saved.hidden, activation_);
+  activation_backward(dhidden, dactivated, saved.hidden, dense_.bias(), activation_);
   saved.hidden = {};
   return dense_.backward_input(dhidden, saved.dense, context);
 }

@@ -49,9 +49,13 @@ Tensor Attention::attend(Saved& saved, const Context& context) const {
 }
 
 Tensor Attention::forward(const Tensor& x, Saved& saved, const Context& context) const {
+  return output_.biased(forward_unbiased(x, saved, context));
+}
+
+Tensor Attention::forward_unbiased(const Tensor& x, Saved& saved, const Context& context) const {
   saved.qkv = qkv_.forward(x, saved.qkv_linear, context);
   assert(saved.qkv.rows() == context.batch.rows());
-  const Tensor y = output_.forward(attend(saved, context), saved.output_linear, context);
+  const Tensor y = output_.forward_unbiased(attend(saved, context), saved.output_linear, context);
   if (core_ == Core::recomputed) saved.attended = saved.lse = saved.output_linear.x = {};
   return y;
 }

@@ -40,6 +40,9 @@ class Attention {
   Attention(Linear qkv, Linear output, AttentionConfig config, Group& cp, Core core = Core::kept);
 
   Tensor forward(const Tensor& x, Saved& saved, const Context& context) const;
+  // Without output's bias.
+  Tensor forward_unbiased(const Tensor& x, Saved& saved, const Context& context) const;
+  const Tensor& bias() const { return output_.bias(); }  // may be undefined
   Tensor backward_input(const Tensor& dy, Saved& saved, const Context& context) const;
   void backward_weight(Saved& saved, const Context& context) const;
 

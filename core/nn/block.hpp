@@ -36,6 +36,13 @@ class Block {
   void backward_weight(Saved& saved, const Context& context) const;
 
  private:
+  Tensor forward_pre(const Tensor& x, Saved& saved, const Context& context) const;
+  Tensor forward_post(const Tensor& x, Saved& saved, const Context& context) const;
+  Tensor backward_pre(const Tensor& dy, Saved& saved, const Context& context) const;
+  Tensor backward_post(const Tensor& dy, Saved& saved, const Context& context) const;
+  DropoutSite attention_dropout() const { return {Site::Op::attention_output, dropout_}; }
+  DropoutSite ffn_dropout() const { return {Site::Op::ffn_output, dropout_}; }
+
   LayerNorm attention_norm_;
   Attention attention_;
   LayerNorm ffn_norm_;

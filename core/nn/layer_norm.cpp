@@ -6,6 +6,7 @@
 #include "core/nn/sequence_parallel.hpp"
 #include "core/ops/fixed_sums.hpp"
 #include "core/ops/layer_norm.hpp"
+#include "core/ops/residual.hpp"
 
 namespace lockstep {
 
@@ -14,11 +15,15 @@ LayerNorm::LayerNorm(Parameter weight, Parameter bias, double epsilon, Group* tp
   assert(weight_.defined());
 }
 
-Tensor LayerNorm::forward(const Tensor& x, Saved& saved, const Context&) const {
+Tensor LayerNorm::prepare(const Tensor& x, Saved& saved) const {
   saved.x = x;
   saved.mean = Tensor::empty({x.rows()}, x.dtype(), x.device());
   saved.rstd = Tensor::empty({x.rows()}, x.dtype(), x.device());
-  Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
+  return Tensor::empty(x.shape(), x.dtype(), x.device());
+}
+
+Tensor LayerNorm::forward(const Tensor& x, Saved& saved, const Context&) const {
+  Tensor y = prepare(x, saved);
   layer_norm_forward(y, saved.mean, saved.rstd, x, weight_.value, bias_.value, epsilon_);
   return y;
 }
@@ -28,6 +33,55 @@ Tensor LayerNorm::backward_input(const Tensor& dy, Saved& saved, const Context&)
   Tensor dx = Tensor::empty(dy.shape(), dy.dtype(), dy.device());
   layer_norm_backward_input(dx, dy, saved.x, weight_.value, saved.mean, saved.rstd);
   return dx;
+}
+
+Tensor LayerNorm::forward_sum(Tensor& branch,
+                              const Tensor& bias,
+                              const Tensor& residual,
+                              DropoutSite dropout,
+                              Saved& saved,
+                              const Context& context) const {
+  Tensor y = prepare(branch, saved);
+  for_dropout_runs(
+      branch.rows(), dropout, context, [&](index_t first, index_t rows, const DropoutSpec& spec) {
+        Tensor sum = branch.range(first, rows), normed = y.range(first, rows);
+        Tensor mean = saved.mean.range(first, rows), rstd = saved.rstd.range(first, rows);
+        residual_norm_forward(sum, normed, mean, rstd, sum, bias, residual.range(first, rows),
+                              weight_.value, bias_.value, epsilon_, spec);
+      });
+  return y;
+}
+
+Tensor LayerNorm::backward_input(const Tensor& dy,
+                                 const Tensor& other,
+                                 Saved& saved,
+                                 const Context&) const {
+  saved.dy = dy;
+  Tensor dx = Tensor::empty(dy.shape(), dy.dtype(), dy.device()), none;
+  residual_norm_backward(dx, none, dy, other, saved.x, weight_.value, saved.mean, saved.rstd, {});
+  return dx;
+}
+
+LayerNorm::SumGradients LayerNorm::backward_sum(const Tensor& dy,
+                                                const Tensor& other,
+                                                DropoutSite dropout,
+                                                Saved& saved,
+                                                const Context& context) const {
+  saved.dy = dy;
+  SumGradients d;
+  d.residual = d.branch = Tensor::empty(dy.shape(), dy.dtype(), dy.device());
+  const bool drops = context.training && dropout.probability > 0;
+  if (drops) d.branch = Tensor::empty(dy.shape(), dy.dtype(), dy.device());
+  for_dropout_runs(
+      dy.rows(), dropout, context, [&](index_t first, index_t rows, const DropoutSpec& spec) {
+        const auto part = [&](const Tensor& x) {
+          return x.defined() ? x.range(first, rows) : Tensor{};
+        };
+        Tensor dsum = part(d.residual), dx = drops ? part(d.branch) : Tensor{};
+        residual_norm_backward(dsum, dx, part(dy), part(other), part(saved.x), weight_.value,
+                               part(saved.mean), part(saved.rstd), spec);
+      });
+  return d;
 }
 
 // A sum over rows in their order needs them all: shards are gathered, and each rank sums its

@@ -81,23 +81,38 @@ SumOrder Linear::order_of(Split cut, index_t count, index_t parts, const Context
   return context.sums.over_features(count, tp_->size(), parts);
 }
 
-Tensor Linear::forward(const Tensor& x, Saved& saved, const Context& context) const {
+Tensor Linear::multiplied(const Tensor& x,
+                          const Tensor& bias,
+                          Saved& saved,
+                          const Context& context) const {
   saved.x = operand(x);
   const Tensor read = gathers(Split::output) ? gather_shards(saved.x, *tp_, what_) : saved.x;
   Tensor y = Tensor::empty({read.rows(), weight_.value.rows()}, x.dtype(), x.device());
-  // A sum over tp comes before the bias: each rank holds a part of x W^T but all of b.
-  const bool bias_at_once = bias_.defined() && split_ != Split::input && !context.sums.fixed;
   if (context.sums.fixed) {
     gemm_fixed(y, read, Transpose::no, weight_.operand(), Transpose::yes,
                order_of(Split::input, read.columns(), 1, context));
-  } else if (bias_at_once) {
-    gemm_bias(y, read, Transpose::no, weight_.operand(), Transpose::yes, bias_.value);
+  } else if (bias.defined()) {
+    gemm_bias(y, read, Transpose::no, weight_.operand(), Transpose::yes, bias);
   } else {
     gemm(y, read, Transpose::no, weight_.operand(), Transpose::yes);
   }
-  if (split_ == Split::input) y = summed(y, [] {});
-  if (bias_.defined() && !bias_at_once) add_bias(y, bias_.value);
+  return split_ == Split::input ? summed(y, [] {}) : y;
+}
+
+Tensor Linear::forward(const Tensor& x, Saved& saved, const Context& context) const {
+  // A sum over tp comes before the bias: each rank holds a part of x W^T but all of b.
+  const bool at_once = split_ != Split::input && !context.sums.fixed;
+  if (at_once) return multiplied(x, bias(), saved, context);
+  return biased(forward_unbiased(x, saved, context));
+}
+
+Tensor Linear::biased(Tensor y) const {
+  if (bias().defined()) add_bias(y, bias());
   return y;
+}
+
+Tensor Linear::forward_unbiased(const Tensor& x, Saved& saved, const Context& context) const {
+  return multiplied(x, Tensor{}, saved, context);
 }
 
 Tensor Linear::backward_input(const Tensor& dy, Saved& saved, const Context& context) const {

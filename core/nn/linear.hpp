@@ -41,12 +41,21 @@ class Linear {
          index_t parts = 1);
 
   Tensor forward(const Tensor& x, Saved& saved, const Context& context) const;
+  // x W^T alone: for what comes next and adds bias() on its way.
+  Tensor forward_unbiased(const Tensor& x, Saved& saved, const Context& context) const;
+  const Tensor& bias() const { return bias_.value; }  // may be undefined
+  Tensor biased(Tensor y) const;                      // y, with the bias added in place
   Tensor backward_input(const Tensor& dy, Saved& saved, const Context& context) const;
   void backward_weight(Saved& saved, const Context& context) const;
   // x as the product reads it, for a caller that puts a recomputed x into Saved.
   Tensor operand(const Tensor& x) const { return operand_of(x, weight_); }
 
  private:
+  // bias: undefined, or added by the product.
+  Tensor multiplied(const Tensor& x,
+                    const Tensor& bias,
+                    Saved& saved,
+                    const Context& context) const;
   bool gathers(Split split) const;  // the rows of what this split reads whole
   // Over tp: whole, or this rank's shard; `meanwhile` runs while the sum is under way.
   template <typename F>

@@ -7,17 +7,25 @@ namespace lockstep {
 Mlp::Mlp(Linear input, Activation activation, Linear output)
     : input_(std::move(input)), output_(std::move(output)), activation_(activation) {}
 
+Tensor Mlp::activated(const Tensor& x, Saved& saved, const Context& context) const {
+  saved.hidden = input_.forward_unbiased(x, saved.input, context);
+  Tensor y = Tensor::empty(saved.hidden.shape(), x.dtype(), x.device());
+  activation_forward(y, saved.hidden, input_.bias(), activation_);
+  return y;
+}
+
 Tensor Mlp::forward(const Tensor& x, Saved& saved, const Context& context) const {
-  saved.hidden = input_.forward(x, saved.input, context);
-  Tensor activated = Tensor::empty(saved.hidden.shape(), x.dtype(), x.device());
-  activation_forward(activated, saved.hidden, activation_);
-  return output_.forward(activated, saved.output, context);
+  return output_.biased(forward_unbiased(x, saved, context));
+}
+
+Tensor Mlp::forward_unbiased(const Tensor& x, Saved& saved, const Context& context) const {
+  return output_.forward_unbiased(activated(x, saved, context), saved.output, context);
 }
 
 Tensor Mlp::backward_input(const Tensor& dy, Saved& saved, const Context& context) const {
   const Tensor dactivated = output_.backward_input(dy, saved.output, context);
   Tensor dhidden = Tensor::empty(dactivated.shape(), dy.dtype(), dy.device());
-  activation_backward(dhidden, dactivated, saved.hidden, activation_);
+  activation_backward(dhidden, dactivated, saved.hidden, input_.bias(), activation_);
   saved.hidden = {};
   return input_.backward_input(dhidden, saved.input, context);
 }

@@ -12,7 +12,7 @@ class Mlp {
  public:
   struct Saved {
     Linear::Saved input, output;
-    Tensor hidden;  // before the activation
+    Tensor hidden;  // before its bias and the activation
 
     void add_to(Footprint& footprint) const { footprint.add(input, output, hidden); }
   };
@@ -20,10 +20,15 @@ class Mlp {
   Mlp(Linear input, Activation activation, Linear output);
 
   Tensor forward(const Tensor& x, Saved& saved, const Context& context) const;
+  // Without output's bias.
+  Tensor forward_unbiased(const Tensor& x, Saved& saved, const Context& context) const;
+  const Tensor& bias() const { return output_.bias(); }  // may be undefined
   Tensor backward_input(const Tensor& dy, Saved& saved, const Context& context) const;
   void backward_weight(Saved& saved, const Context& context) const;
 
  private:
+  Tensor activated(const Tensor& x, Saved& saved, const Context& context) const;
+
   Linear input_, output_;
   Activation activation_;
 };

@@ -11,7 +11,8 @@ bool alike(const Tensor& a, const Tensor& b) {
   return a.dtype() == b.dtype() && a.device() == b.device() && a.shape() == b.shape();
 }
 
-// Every row has a sample. Without dropout the samples are not looked at.
+}  // namespace
+
 bool covers(const DropoutSpec& spec, const Tensor& x) {
   assert(spec.probability >= 0 && spec.probability < 1);
   if (spec.probability == 0 || x.rows() == 0) return true;
@@ -19,11 +20,9 @@ bool covers(const DropoutSpec& spec, const Tensor& x) {
          spec.first_row + x.rows() <= spec.T * spec.sample_ids.count();
 }
 
-}  // namespace
-
-void dropout_forward(Tensor& y, const Tensor& x, const Tensor& residual, const DropoutSpec& spec) {
-  assert(alike(y, x) && (!residual.defined() || alike(y, residual)) && covers(spec, x));
-  LOCKSTEP_OP(x.device(), dropout_forward(y, x, residual, spec));
+void dropout_forward(Tensor& y, const Tensor& x, const DropoutSpec& spec) {
+  assert(alike(y, x) && covers(spec, x));
+  LOCKSTEP_OP(x.device(), dropout_forward(y, x, spec));
 }
 
 void dropout_backward(Tensor& dx, const Tensor& dy, const DropoutSpec& spec) {

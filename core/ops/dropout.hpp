@@ -20,9 +20,12 @@ struct DropoutSpec {
   index_t first_position = 0;
 };
 
-// y = residual + mask(x) / (1 - p); residual may be undefined. x, y (N, C); y may be x.
-void dropout_forward(Tensor& y, const Tensor& x, const Tensor& residual, const DropoutSpec& spec);
-// dx = mask(dy) / (1 - p); the residual's gradient is dy itself. dx may be dy.
+// Whether every row of x has a sample; without dropout the samples are not looked at.
+bool covers(const DropoutSpec& spec, const Tensor& x);
+
+// y = mask(x) / (1 - p).   x, y (N, C); y may be x.
+void dropout_forward(Tensor& y, const Tensor& x, const DropoutSpec& spec);
+// dx = mask(dy) / (1 - p). dx may be dy.
 void dropout_backward(Tensor& dx, const Tensor& dy, const DropoutSpec& spec);
 
 }  // namespace lockstep

@@ -24,6 +24,7 @@
 #include "core/ops/gemm.hpp"
 #include "core/ops/layer_norm.hpp"
 #include "core/ops/peak.hpp"
+#include "core/ops/residual.hpp"
 
 namespace lockstep {
 namespace {
@@ -153,15 +154,22 @@ void add_rows_ops(const Suite& suite) {
   dropout.probability = 0.1;
   dropout.T = T;
   dropout.sample_ids = Tensor::from<std::int64_t>({0, 1, 2, 3}, {B});
-  suite.add_streaming("dropout/residual", 3 * row_bytes,
-                      [=]() mutable { dropout_forward(y, x, dy, dropout); });
-  const Tensor wide = random({N, F}), dwide = random({N, F});
+  suite.add_streaming("residual/forward", 3 * row_bytes,
+                      [=]() mutable { residual_forward(y, x, bias, dy, dropout); });
+  Tensor sum = random({N, C}), dx = random({N, C});
+  suite.add_streaming("residual_norm/forward", 4 * row_bytes, [=]() mutable {
+    residual_norm_forward(sum, y, mean, rstd, x, bias, dy, weight, bias, 1e-5, dropout);
+  });
+  suite.add_streaming("residual_norm/backward", 5 * row_bytes, [=]() mutable {
+    residual_norm_backward(y, dx, dy, x, sum, weight, mean, rstd, dropout);
+  });
+  const Tensor wide_bias = random({F}), wide = random({N, F}), dwide = random({N, F});
   Tensor activated = random({N, F});
   suite.add_streaming("gelu_tanh/forward", 2 * N * F * 4, [=]() mutable {
-    activation_forward(activated, wide, Activation::gelu_tanh);
+    activation_forward(activated, wide, wide_bias, Activation::gelu_tanh);
   });
   suite.add_streaming("gelu_tanh/backward", 3 * N * F * 4, [=]() mutable {
-    activation_backward(activated, dwide, wide, Activation::gelu_tanh);
+    activation_backward(activated, dwide, wide, wide_bias, Activation::gelu_tanh);
   });
 }
 

@@ -88,8 +88,9 @@ struct Kernels {
 
   void (*add)(T* y, const T* a, const T* b, index_t n);
   void (*scale)(T* x, T factor, index_t n);
-  void (*activation[3])(T* y, const T* x, index_t n);  // by Activation
-  void (*activation_backward[3])(T* dx, const T* dy, const T* x, index_t n);
+  // By Activation; of x + bias, bias may be null.
+  void (*activation[3])(T* y, const T* x, const T* bias, index_t n);
+  void (*activation_backward[3])(T* dx, const T* dy, const T* x, const T* bias, index_t n);
   void (*tanh)(T* y, const T* x, index_t n);
   void (*tanh_backward)(T* dx, const T* dy, const T* y, index_t n);
   void (*add_to_sums)(double* sums, const T* x, index_t n);  // sums += x
@@ -109,7 +110,9 @@ struct Kernels {
                      const T* bias,
                      index_t C,
                      T eps);
+  // Plus other, which may be null.
   void (*layer_norm_backward)(T* dx,
+                              const T* other,
                               const T* dy,
                               const T* x,
                               const T* weight,
@@ -120,8 +123,16 @@ struct Kernels {
   void (*add_normed)(T* sums, const T* dy, const T* x, T mean, T rstd, index_t n);
   void (*add_to_weight_sums)(double* sums, const T* dy, const T* x, T mean, T rstd, index_t n);
 
-  // y = residual + mask(x) factor; residual may be null.
-  void (*dropout)(T* y, const T* x, const T* residual, index_t C, T factor, const DropoutRow& row);
+  // y = mask(x) factor
+  void (*dropout)(T* y, const T* x, index_t C, T factor, const DropoutRow& row);
+  // y = residual + mask(x + bias) factor; bias may be null, and row: all are kept, as they are.
+  void (*add_branch)(T* y,
+                     const T* x,
+                     const T* bias,
+                     const T* residual,
+                     index_t C,
+                     T factor,
+                     const DropoutRow* row);
   void (*philox_words)(std::uint32_t* words,
                        index_t first_group,
                        index_t num_groups,

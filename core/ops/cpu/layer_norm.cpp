@@ -34,7 +34,7 @@ void layer_norm_backward_input(Tensor& dx,
     using T = decltype(zero);
     const auto& kernel = kernels<T>();
     for_pieces(x.rows(), x.columns(), [&](index_t i) {
-      kernel.layer_norm_backward(dx.data<T>() + i * dx.row_stride(),
+      kernel.layer_norm_backward(dx.data<T>() + i * dx.row_stride(), nullptr,
                                  dy.data<T>() + i * dy.row_stride(),
                                  x.data<T>() + i * x.row_stride(), weight.data<T>(),
                                  mean.data<T>()[i], rstd.data<T>()[i], x.columns());

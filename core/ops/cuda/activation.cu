@@ -28,15 +28,31 @@ __device__ float slope_of(float x) {
   return x > 0.0f ? 1.0f : 0.0f;
 }
 
+// x + bias, W columns of a row.
+template <typename T, int W>
+struct Biased {
+  RowsOf<const T> x;
+  const T* bias;  // may be null
+
+  __device__ void at(index_t row, index_t column, float (&sums)[W]) const {
+    const auto pack = load<T, W>(x[row] + column);
+    for (int w = 0; w < W; ++w) sums[w] = to_float(pack.at[w]);
+    if (bias == nullptr) return;
+    const auto shifts = load<T, W>(bias + column);
+    for (int w = 0; w < W; ++w) sums[w] += to_float(shifts.at[w]);
+  }
+};
+
 template <Activation activation, typename T, int W>
 struct Forward {
   RowsOf<T> y;
-  RowsOf<const T> x;
+  Biased<T, W> x;
 
   __device__ void operator()(index_t row, index_t column) const {
-    auto pack = load<T, W>(x[row] + column);
-    for (int w = 0; w < W; ++w)
-      pack.at[w] = static_cast<T>(value_of<activation>(to_float(pack.at[w])));
+    float at[W];
+    x.at(row, column, at);
+    Pack<T, W> pack;
+    for (int w = 0; w < W; ++w) pack.at[w] = static_cast<T>(value_of<activation>(at[w]));
     store<T, W>(y[row] + column, pack);
   }
 };
@@ -44,66 +60,83 @@ struct Forward {
 template <Activation activation, typename T, int W>
 struct Backward {
   RowsOf<T> dx;
-  RowsOf<const T> dy, x;
+  RowsOf<const T> dy;
+  Biased<T, W> x;
 
   __device__ void operator()(index_t row, index_t column) const {
-    const auto at = load<T, W>(x[row] + column);
+    float at[W];
+    x.at(row, column, at);
     auto pack = load<T, W>(dy[row] + column);
     for (int w = 0; w < W; ++w)
-      pack.at[w] = static_cast<T>(to_float(pack.at[w]) * slope_of<activation>(to_float(at.at[w])));
+      pack.at[w] = static_cast<T>(to_float(pack.at[w]) * slope_of<activation>(at[w]));
     store<T, W>(dx[row] + column, pack);
   }
 };
 
+// A whole tensor is one long row where nothing depends on the column.
+template <typename... X>
+Walk walk_of_biased(const Tensor& bias, const Tensor& x, const X&... others) {
+  return bias.defined() ? Walk{x.rows(), x.columns()} : walk_of(x, others...);
+}
+
+template <typename T, int W>
+Biased<T, W> biased(const Tensor& x, const Tensor& bias) {
+  return {rows_of<T>(x), bias.defined() ? bias.data<T>() : nullptr};
+}
+
 template <Activation activation>
-void run_forward(Tensor& y, const Tensor& x) {
+void run_forward(Tensor& y, const Tensor& x, const Tensor& bias) {
   with_type(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     with_width<T>(
         [&](auto width) {
           constexpr int W = decltype(width)::value;
-          map(Runtime::of(x.device()), walk_of(x, y), W,
-              Forward<activation, T, W>{rows_of<T>(y), rows_of<T>(x)});
+          map(Runtime::of(x.device()), walk_of_biased(bias, x, y), W,
+              Forward<activation, T, W>{rows_of<T>(y), biased<T, W>(x, bias)});
         },
-        x, y);
+        x, y, bias);
   });
 }
 
 template <Activation activation>
-void run_backward(Tensor& dx, const Tensor& dy, const Tensor& x) {
+void run_backward(Tensor& dx, const Tensor& dy, const Tensor& x, const Tensor& bias) {
   with_type(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     with_width<T>(
         [&](auto width) {
           constexpr int W = decltype(width)::value;
-          map(Runtime::of(x.device()), walk_of(x, dx, dy), W,
-              Backward<activation, T, W>{rows_of<T>(dx), rows_of<T>(dy), rows_of<T>(x)});
+          map(Runtime::of(x.device()), walk_of_biased(bias, x, dx, dy), W,
+              Backward<activation, T, W>{rows_of<T>(dx), rows_of<T>(dy), biased<T, W>(x, bias)});
         },
-        x, dx, dy);
+        x, dx, dy, bias);
   });
 }
 
 }  // namespace
 
-void activation_forward(Tensor& y, const Tensor& x, Activation activation) {
+void activation_forward(Tensor& y, const Tensor& x, const Tensor& bias, Activation activation) {
   switch (activation) {
     case Activation::gelu:
-      return run_forward<Activation::gelu>(y, x);
+      return run_forward<Activation::gelu>(y, x, bias);
     case Activation::gelu_tanh:
-      return run_forward<Activation::gelu_tanh>(y, x);
+      return run_forward<Activation::gelu_tanh>(y, x, bias);
     case Activation::relu:
-      return run_forward<Activation::relu>(y, x);
+      return run_forward<Activation::relu>(y, x, bias);
   }
 }
 
-void activation_backward(Tensor& dx, const Tensor& dy, const Tensor& x, Activation activation) {
+void activation_backward(Tensor& dx,
+                         const Tensor& dy,
+                         const Tensor& x,
+                         const Tensor& bias,
+                         Activation activation) {
   switch (activation) {
     case Activation::gelu:
-      return run_backward<Activation::gelu>(dx, dy, x);
+      return run_backward<Activation::gelu>(dx, dy, x, bias);
     case Activation::gelu_tanh:
-      return run_backward<Activation::gelu_tanh>(dx, dy, x);
+      return run_backward<Activation::gelu_tanh>(dx, dy, x, bias);
     case Activation::relu:
-      return run_backward<Activation::relu>(dx, dy, x);
+      return run_backward<Activation::relu>(dx, dy, x, bias);
   }
 }
 

@@ -4,7 +4,11 @@
 
 namespace lockstep::cuda {
 
-void activation_forward(Tensor& y, const Tensor& x, Activation activation);
-void activation_backward(Tensor& dx, const Tensor& dy, const Tensor& x, Activation activation);
+void activation_forward(Tensor& y, const Tensor& x, const Tensor& bias, Activation activation);
+void activation_backward(Tensor& dx,
+                         const Tensor& dy,
+                         const Tensor& x,
+                         const Tensor& bias,
+                         Activation activation);
 
 }  // namespace lockstep::cuda

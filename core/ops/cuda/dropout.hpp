@@ -4,7 +4,7 @@
 
 namespace lockstep::cuda {
 
-void dropout_forward(Tensor& y, const Tensor& x, const Tensor& residual, const DropoutSpec& spec);
+void dropout_forward(Tensor& y, const Tensor& x, const DropoutSpec& spec);
 void dropout_backward(Tensor& dx, const Tensor& dy, const DropoutSpec& spec);
 
 }  // namespace lockstep::cuda

@@ -19,6 +19,8 @@ using test::tolerance;
 using test::value_at;
 
 constexpr DType dtypes[] = {DType::f32, DType::f64};
+const Tensor none;
+
 constexpr Activation activations[] = {Activation::gelu, Activation::gelu_tanh, Activation::relu};
 
 TEST(Elementwise, AddsStridedRowsInPlace) {
@@ -121,16 +123,16 @@ TEST(Elementwise, AllFiniteFindsOneBadElementAnywhere) {
 TEST(Activation, KnowsItsValuesAtOne) {
   Tensor x = Tensor::from<double>({1, -1, 0}, {3}), y = x.clone();
 
-  activation_forward(y, x, Activation::gelu);
+  activation_forward(y, x, none, Activation::gelu);
   EXPECT_NEAR(value_at(y, 0), 0.8413447460685429, tolerance(DType::f64, 1));
   EXPECT_NEAR(value_at(y, 1), -0.15865525393145707, tolerance(DType::f64, 1));
   EXPECT_EQ(value_at(y, 2), 0);
 
-  activation_forward(y, x, Activation::gelu_tanh);
+  activation_forward(y, x, none, Activation::gelu_tanh);
   EXPECT_NEAR(value_at(y, 0), 0.5 * (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * 1.044715)),
               tolerance(DType::f64, 1));
 
-  activation_forward(y, x, Activation::relu);
+  activation_forward(y, x, none, Activation::relu);
   EXPECT_TRUE(same_bits(y, Tensor::from<double>({1, 0, 0}, {3})));
 }
 
@@ -140,12 +142,31 @@ TEST(Activation, GradientsMatchCentralDifferences) {
     const Tensor w = random_tensor({4, 7}, DType::f64, 4);
     scale(x, 3.0);
 
-    activation_backward(dx, w, x, activation);
+    activation_backward(dx, w, x, none, activation);
 
     expect_gradient(x, dx, [&] {
-      activation_forward(y, x, activation);
+      activation_forward(y, x, none, activation);
       return inner(y, w);
     });
+  }
+}
+
+// The bias belongs to the column: rows and blocks of columns each meet their own part of it.
+TEST(Activation, OfAProductAndItsBiasIsThatOfTheirSum) {
+  for (const Activation activation : activations) {
+    const Tensor x = random_tensor({3, 8200}, DType::f32, 5),
+                 bias = random_tensor({8200}, DType::f32, 6);
+    const Tensor dy = random_tensor({3, 8200}, DType::f32, 7);
+    Tensor sum = x.clone(), y = x.clone(), dx = x.clone(), expected = x.clone();
+    add_bias(sum, bias);
+
+    activation_forward(y, x, bias, activation);
+    activation_forward(expected, sum, none, activation);
+    EXPECT_TRUE(same_bits(y, expected));
+
+    activation_backward(dx, dy, x, bias, activation);
+    activation_backward(expected, dy, sum, none, activation);
+    EXPECT_TRUE(same_bits(dx, expected));
   }
 }
 
@@ -157,10 +178,10 @@ TEST(Activation, FloatFollowsDouble) {
     const Tensor x64 = test::converted(x, DType::f64), dy64 = test::converted(dy, DType::f64);
     Tensor y = x.clone(), dx = x.clone(), y64 = x64.clone(), dx64 = x64.clone();
 
-    activation_forward(y, x, activation);
-    activation_backward(dx, dy, x, activation);
-    activation_forward(y64, x64, activation);
-    activation_backward(dx64, dy64, x64, activation);
+    activation_forward(y, x, none, activation);
+    activation_backward(dx, dy, x, none, activation);
+    activation_forward(y64, x64, none, activation);
+    activation_backward(dx64, dy64, x64, none, activation);
 
     EXPECT_LE(relative_error(y, y64), tolerance(DType::f32, 1));
     EXPECT_LE(relative_error(dx, dx64), tolerance(DType::f32, 1));
@@ -173,8 +194,8 @@ TEST(Activation, StaysFiniteForLargeInputsAndKeepsNaN) {
            dx = x.clone();
     const Tensor ones = Tensor::from<float>({1, 1, 1}, {3});
 
-    activation_forward(y, x, activation);
-    activation_backward(dx, ones, x, activation);
+    activation_forward(y, x, none, activation);
+    activation_backward(dx, ones, x, none, activation);
 
     EXPECT_EQ(value_at(y, 0), 0);
     EXPECT_EQ(value_at(y, 1), 1000);

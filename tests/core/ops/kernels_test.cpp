@@ -48,9 +48,9 @@ void expect_sets_agree() {
   for_each_set<T>([](const Kernels<T>& one, const Kernels<T>& scalar) {
     for (int i = 0; i < 3; ++i) {
       expect_same<T>(one, scalar,
-                     [i](const auto& k, T* y, const T* x) { k.activation[i](y, x, n); });
+                     [i](const auto& k, T* y, const T* x) { k.activation[i](y, x, x, n); });
       expect_same<T>(one, scalar, [i](const auto& k, T* y, const T* x) {
-        k.activation_backward[i](y, x, x, n);
+        k.activation_backward[i](y, x, x, x, n);
       });
     }
     expect_same<T>(one, scalar, [](const auto& k, T* y, const T* x) { k.tanh(y, x, n); });
@@ -60,10 +60,14 @@ void expect_sets_agree() {
       k.layer_norm(y, y, y + 1, x, x, x, n, T{1e-5f});
     });
     expect_same<T>(one, scalar, [](const auto& k, T* y, const T* x) {
-      k.layer_norm_backward(y, x, x, x, 1, 2, n);
+      k.layer_norm_backward(y, x, x, x, x, 1, 2, n);
     });
     expect_same<T>(one, scalar, [](const auto& k, T* y, const T* x) {
-      k.dropout(y, x, x, n, 2, {1, 2, 3, 4, 5, 1u << 31});
+      k.dropout(y, x, n, 2, {1, 2, 3, 4, 5, 1u << 31});
+    });
+    expect_same<T>(one, scalar, [](const auto& k, T* y, const T* x) {
+      const cpu::DropoutRow row{1, 2, 3, 4, 5, 1u << 31};
+      k.add_branch(y, x, x, x, n, 2, &row);
     });
     expect_same<T>(one, scalar, [](const auto& k, T* y, const T* x) {
       Tensor m = Tensor::zeros({n}, dtype_of<T>), v = m.clone();
