@@ -6,6 +6,7 @@ endif()
 if(LOCKSTEP_CUDA STREQUAL EMULATED)
   add_subdirectory(tests/emulation)
   target_link_libraries(lockstep_cuda_toolkit INTERFACE lockstep_emulation)
+  set(LOCKSTEP_CUDNN ON)
 elseif(LOCKSTEP_CUDA)
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
     # 90a holds Hopper's own instructions and runs there alone; 90-virtual is what newer GPUs compile from.
@@ -26,6 +27,15 @@ elseif(LOCKSTEP_CUDA)
   set(CMAKE_CUDA_STANDARD_REQUIRED ON)
   find_package(CUDAToolkit REQUIRED)
   target_link_libraries(lockstep_cuda_toolkit INTERFACE CUDA::cudart CUDA::cublasLt)
+  # cuDNN is loaded at run time (core/cuda/cudnn.cpp): its header is enough, and need not be there.
+  find_path(CUDNN_INCLUDE_DIR cudnn_graph.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+  if(CUDNN_INCLUDE_DIR)
+    set(LOCKSTEP_CUDNN ON)
+    target_include_directories(lockstep_cuda_toolkit SYSTEM INTERFACE ${CUDNN_INCLUDE_DIR})
+  else()
+    set(LOCKSTEP_CUDNN OFF)
+    message(STATUS "cuDNN's header cudnn_graph.h is not there: attention by kernels of our own alone")
+  endif()
   # Kernels share constexpr functions with the CPU code (core/random.hpp). A kernel that spills registers does not build.
   target_compile_options(lockstep_cuda_toolkit INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;\
 -Werror=all-warnings;-Xcompiler=-Wall,-Wextra,-Werror;-Xptxas=--warn-on-spills,--warning-as-error>")

@@ -150,6 +150,8 @@ int run_bench(const Environment& environment, const BenchOptions& options) {
   config.recompute = options.layout.recompute;
   config.clip_norm = 1;
   config.seed = options.seed;
+  config.attention =
+      choose_attention(environment, options.numerics.attention, config, options.microbatch_size);
   const double peak = measure_peak_gflops(environment, config.device, config.precision, threads);
   Trainer trainer(environment, config);
   trainer.initialize();

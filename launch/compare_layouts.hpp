@@ -13,7 +13,8 @@ namespace lockstep {
 // The one place of bounds between layouts: relative differences that sums in another order explain.
 // In fp64 a greater one is a wrong sum; in fp32 rounding is fed back into the weights and grows
 // from step to step, about as the square of their number from the tenth on. In bf16 a sum's last
-// bits may round an operand to its other neighbour, 2^-8 away. In a fixed order there is none.
+// bits may round an operand to its other neighbour, 2^-8 away; where attention rounds too (cuDNN's)
+// and the one rank's does not, gradients differ by twice as much. In a fixed order there is none.
 struct LayoutTolerance {
   double first_step = 0;   // of the loss in step 1
   double later_steps = 0;  // up to step 10
@@ -23,7 +24,9 @@ struct LayoutTolerance {
   double loss(std::int64_t step) const;
   double norm(std::int64_t step) const { return 10 * loss(step); }  // it has no exact sum
 };
-LayoutTolerance layout_tolerance(DType precision, bool fixed_order);
+LayoutTolerance layout_tolerance(DType precision,
+                                 bool fixed_order,
+                                 AttentionKernels attention = AttentionKernels::plain);
 
 // Which part of a step's global batch: contiguous samples, and of each the positions of a cut.
 struct BatchPart {

@@ -74,6 +74,8 @@ int run_eval(const Environment& environment, const EvalOptions& options) {
   environment.agree([&] {
     if (options.reproducible) config.sums = fixed_order(saved.model, degrees);
   });
+  config.attention =
+      choose_attention(environment, options.attention, config, options.microbatch_size);
   Trainer trainer(environment, config);
   std::unique_ptr<ValidationLoader> loader;
   environment.agree([&] {

@@ -73,6 +73,7 @@ NumericsOptions read_numerics(const OptionValues& values) {
   return {.precision = precision_named(values.text("precision")),
           .device = device_choice_named(values.text("device")),
           .transport = transport_choice_named(values.text("transport")),
+          .attention = attention_choice_named(values.text("attention")),
           .threads = narrow(values.integer_if("threads")).value_or(0),
           .reproducible = values.flag("reproducible")};
 }
@@ -257,6 +258,7 @@ EvalOptions read_eval_options(const std::vector<std::string>& arguments) {
   eval.precision = precision_if(values);
   eval.device = device_choice_named(values.text("device"));
   eval.transport = transport_choice_named(values.text("transport"));
+  eval.attention = attention_choice_named(values.text("attention"));
   eval.threads = narrow(values.integer_if("threads")).value_or(0);
   eval.reproducible = values.flag("reproducible");
   eval.checkpoint = values.text("checkpoint");

@@ -12,6 +12,7 @@
 #include "core/model/config.hpp"
 #include "core/model/stage.hpp"
 #include "core/optim/learning_rate.hpp"
+#include "launch/attention_choice.hpp"
 #include "launch/device_choice.hpp"
 #include "launch/drill.hpp"
 #include "launch/option_values.hpp"
@@ -54,6 +55,7 @@ struct NumericsOptions {
   DType precision = DType::f32;  // what matrix products read
   DeviceChoice device = DeviceChoice::automatic;
   TransportChoice transport = TransportChoice::automatic;
+  AttentionChoice attention = AttentionChoice::automatic;
   int threads = 0;  // 0: OMP_NUM_THREADS, else this rank's share of the cores
   bool reproducible = false;
 };
@@ -134,6 +136,7 @@ struct EvalOptions {
   std::optional<DType> precision;  // nothing: the checkpoint's
   DeviceChoice device = DeviceChoice::automatic;
   TransportChoice transport = TransportChoice::automatic;
+  AttentionChoice attention = AttentionChoice::automatic;
   int threads = 0;
   bool reproducible = false;
   std::string checkpoint;

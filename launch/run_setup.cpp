@@ -94,6 +94,7 @@ TrainerConfig trainer_config(const RunOptions& options, const RunSetup& setup) {
   config.sequence_parallel = options.layout.sequence_parallel;
   config.zero = options.layout.zero;
   config.recompute = options.layout.recompute;
+  config.attention = setup.attention;
   if (options.numerics.reproducible) {
     config.sums =
         fixed_order(setup.model, setup.degrees, options.global_batch_size, options.microbatch_size);

@@ -13,6 +13,7 @@ namespace lockstep {
 struct RunSetup {
   Degrees degrees;
   Device device;
+  AttentionKernels attention = AttentionKernels::plain;
   ModelConfig model;
   index_t sequence_length = 0;
   Schedule schedule;

@@ -381,6 +381,8 @@ int run_pretrain(const Environment& environment, const RunOptions& options) {
   if (RunDirectory(options.output).finished(environment, options.resume)) return 0;
   if (options.trace) environment.start_log();  // groups made from here on are noted
   choose_transport(environment, options.numerics.transport, setup.device);
+  setup.attention = choose_attention(environment, options.numerics.attention,
+                                     trainer_config(options, setup), options.microbatch_size);
   return Pretrain(environment, options, std::move(setup)).run();
 }
 

@@ -30,7 +30,8 @@ std::vector<Stage> make_stages(const TrainerConfig& config,
                                const std::vector<StageRange>& ranges,
                                ParameterStore& store,
                                const Topology& topology) {
-  const StageSetup setup{topology.tp(), topology.cp(), config.recompute, config.sequence_parallel};
+  const StageSetup setup{topology.tp(), topology.cp(), config.recompute, config.sequence_parallel,
+                         config.attention};
   std::vector<Stage> stages;
   for (const StageRange range : ranges) stages.emplace_back(config.model, range, store, setup);
   return stages;

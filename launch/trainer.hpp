@@ -29,6 +29,7 @@ struct TrainerConfig {
   bool sequence_parallel = false;
   bool zero = false;
   Recompute recompute = Recompute::none;
+  AttentionKernels attention = AttentionKernels::plain;
   AdamWConfig optimizer;
   double clip_norm = 0;  // 0: none
   // Reproducible mode: sums.fixed, and the leaves of this rank's gradient tree

@@ -14,6 +14,7 @@
 #include <string>
 
 #include "core/model/unpad.hpp"
+#include "launch/attention_choice.hpp"
 #include "launch/device_choice.hpp"
 #include "launch/failure.hpp"
 #include "launch/options.hpp"
@@ -200,6 +201,7 @@ int run(const Environment& environment, const Arguments& arguments) {
     config.device = choose_device(environment, device_choice_named(arguments.device),
                                   value_type(config.precision));
   });
+  config.attention = choose_attention(environment, AttentionChoice::automatic, config, microbatch);
   const GoldFile& gold = *opened;
   Trainer trainer(environment, config);
   Comparison comparison(trainer, gold);

@@ -10,6 +10,7 @@
 #include <cuda_runtime_api.h>
 
 #include "core/cuda/arena.hpp"
+#include "core/cuda/attention_plans.hpp"
 #include "core/cuda/matmul.hpp"
 #include "core/device.hpp"
 
@@ -24,11 +25,13 @@ class Runtime {
   // GPU the calling thread's current one.
   static Runtime& of(Device device);
 
+  Device device() const { return device_; }
   cudaStream_t stream() const { return stream_; }
   cublasLtHandle_t cublas() const { return cublas_; }
   // Of the stream: kernels that use it run one after the other.
   void* workspace() const { return workspace_; }
   MatmulPlans& matmuls() { return matmuls_; }
+  AttentionPlans& attentions() { return attentions_; }
 
   std::byte* allocate(std::size_t bytes);
   void release(std::byte* pointer);
@@ -56,6 +59,7 @@ class Runtime {
   cublasLtHandle_t cublas_ = nullptr;
   void* workspace_ = nullptr;
   MatmulPlans matmuls_;
+  AttentionPlans attentions_;
 
   std::mutex mutex_;  // of all below
   Arena arena_;

@@ -64,9 +64,9 @@ Block make_block(const ModelConfig& config,
     return store.fused(
         {attention + "query" + kind, attention + "key" + kind, attention + "value" + kind});
   };
-  const AttentionConfig heads{config.heads / tp.size(), config.head_size,
-                              config.heads / tp.size() * tp.rank(), config.mask,
-                              config.attention_dropout};
+  const AttentionConfig heads{
+      config.heads / tp.size(), config.head_size, config.heads / tp.size() * tp.rank(), config.mask,
+      config.attention_dropout, setup.attention};
   return Block(norm("attention_norm"),
                Attention(Linear(fused(".weight"), fused(".bias"), Split::output, tp, setup.rows(),
                                 "layer", 3),

@@ -11,6 +11,7 @@
 #include "core/model/parameter_table.hpp"
 #include "core/model/plan.hpp"
 #include "core/nn/sequence_parallel.hpp"
+#include "core/ops/attention.hpp"
 
 namespace lockstep {
 
@@ -22,6 +23,7 @@ struct StageSetup {
   Group& cp;
   Recompute recompute = Recompute::none;
   bool sequence_parallel = false;  // over tp; T must be a multiple of its size
+  AttentionKernels attention = AttentionKernels::plain;
 
   Rows rows() const { return sequence_parallel ? Rows::cut : Rows::whole; }
 };

@@ -21,6 +21,7 @@ AttentionSpec Attention::spec(const Context& context) const {
   spec.head_size = config_.head_size;
   spec.scale = 1.0 / std::sqrt(static_cast<double>(config_.head_size));
   spec.mask = config_.mask;
+  spec.kernels = config_.kernels;
   spec.lengths = context.batch.lengths;
   spec.row_starts = context.batch.row_starts;
   spec.dropout = context.training ? config_.dropout : 0.0;

@@ -19,6 +19,7 @@ struct AttentionConfig {
   index_t first_head = 0;  // global number of this rank's head 0
   Mask mask = Mask::full;
   double dropout = 0;
+  AttentionKernels kernels = AttentionKernels::plain;
 };
 
 class Attention {

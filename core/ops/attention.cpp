@@ -7,6 +7,16 @@
 #include "core/ops/dispatch.hpp"
 
 namespace lockstep {
+namespace cpu {
+namespace {
+
+std::string why_plain_attention(Device, const AttentionSpec&) {
+  return "cuDNN computes on GPUs only";
+}
+
+}  // namespace
+}  // namespace cpu
+
 namespace {
 
 bool is_rows(const Tensor& x, index_t rows, const AttentionSpec& spec, const Tensor& like) {
@@ -90,6 +100,11 @@ void attention_backward(Tensor& dq,
   assert(is_vector(lse, q.dtype(), spec.heads * rows_of(spec, spec.T_q)));
   LOCKSTEP_OP_OF(flops(spec, 5), q.device(),
                  attention_backward(dq, dk, dv, dy, q, k, v, y, lse, spec));
+}
+
+std::string why_plain_attention(Device device, const AttentionSpec& spec) {
+  assert(lawful(spec));
+  return LOCKSTEP_DISPATCH(device, why_plain_attention(device, spec));
 }
 
 }  // namespace lockstep

@@ -6,6 +6,8 @@
 // fused matrix (strided rows).
 #pragma once
 
+#include <string>
+
 #include "core/random.hpp"
 #include "core/tensor.hpp"
 
@@ -16,12 +18,19 @@ namespace lockstep {
 // sample. Rows at or past the length, and samples without keys, get y = 0 and pass no gradient.
 enum class Mask { full, causal };
 
+// Who computes attention on a GPU. plain: kernels of ours, in fp32. cudnn: NVIDIA's library where
+// it takes the shape (why_plain_attention): products read q, k, v, dy, y and the probabilities
+// rounded to bf16, and the sums of dq come in an order that changes from call to call.
+// deterministic: the same with all sums in one order.
+enum class AttentionKernels { plain, cudnn, deterministic };
+
 struct AttentionSpec {
   index_t B = 0, T_q = 0, T_k = 0;
   index_t heads = 0, kv_heads = 0,
           head_size = 0;  // of this rank; kv_heads = heads until grouped queries arrive
   double scale = 1;       // of q k^T: 1/sqrt(head_size) for GPT and BERT
   Mask mask = Mask::full;
+  AttentionKernels kernels = AttentionKernels::plain;  // the CPU has but one
   Tensor lengths;  // (B) i32 valid keys and queries of each sample; undefined: all T
   // (B + 1) i64 in host memory: rows of sample b begin at row_starts[b] and end before
   // row_starts[b + 1], at most T = T_q = T_k of them; undefined: b T. On the CPU, without
@@ -56,5 +65,9 @@ void attention_backward(Tensor& dq,
                         const Tensor& y,
                         const Tensor& lse,
                         const AttentionSpec& spec);
+
+// Why kernels of ours compute this although spec.kernels says otherwise; empty when they do not.
+// Makes what cuDNN needs for both directions, which takes up to seconds.
+std::string why_plain_attention(Device device, const AttentionSpec& spec);
 
 }  // namespace lockstep

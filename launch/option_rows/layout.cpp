@@ -118,6 +118,16 @@ std::vector<OptionRow> numerics_rows() {
            "how tensors of GPUs travel: by way of the CPU, by an MPI that takes their memory, or "
            "summed by NCCL",
        .words = {"auto", "staged", "cuda-aware", "nccl"}},
+      {.name = "attention",
+       .type = choice,
+       .standard = "auto",
+       .commands = kModel | kEval,
+       .group = group,
+       .placeholder = "",
+       .help =
+           "who computes attention on GPUs with --precision bf16: cuDNN where it can (auto), with "
+           "all sums in one order (deterministic), or kernels of ours in fp32 (plain)",
+       .words = {"auto", "plain", "cudnn", "deterministic"}},
       {.name = "precision",
        .type = choice,
        .standard = "fp32",

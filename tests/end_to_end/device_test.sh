@@ -96,4 +96,29 @@ for model in gpt bert; do
     --microbatch-size 2 >verify.log 2>&1
   check $? "$model bf16 tp2pp2: losses, norms and gradients of 3 steps are those of one rank on the CPU in bf16"
 done
+
+# Attention by kernels of ours, and by cuDNN where it is: other roundings, so other bits.
+model=gpt
+# shellcheck disable=SC2086  # options are words
+for attention in plain deterministic; do
+  train 1 gpt gpt-$attention $bf16 --attention $attention --microbatch-size 4
+  same $attention 1e-2
+done
+# shellcheck disable=SC2086  # options are words
+"$lockstep" bench --model gpt-nano $bf16 --attention cudnn --microbatch-size 1 --global-batch-size 1 --steps 1 >cudnn.log 2>&1
+code=$?
+if [ $code = 0 ]; then
+  [ "$(losses gpt-plain)" != "$(losses gpt-deterministic)" ]
+  check $? "--attention cudnn: is there, and rounds what plain does not"
+else
+  [ $code = 2 ] && grep -q 'error: --attention cudnn: .*; use --attention auto or plain' cudnn.log
+  check $? "--attention cudnn: refused, $(grep -m 1 'error: ' cudnn.log)"
+fi
+"$lockstep" bench --model gpt-nano --device cuda --attention cudnn --steps 1 >fp32.log 2>&1
+[ $? = 2 ] && grep -q 'error: --attention cudnn reads bf16; leave it out or use --precision bf16' fp32.log
+check $? "--attention cudnn: refused in fp32"
+# shellcheck disable=SC2086  # options are words
+"$lockstep" bench --model gpt-nano --heads 16 --width 64 $bf16 --attention cudnn --steps 1 >heads.log 2>&1
+[ $? = 2 ] && grep -q -e 'heads of 8, 16, ... 256 elements, not 4' -e 'libcudnn' -e 'cudnn_graph.h' heads.log
+check $? "--attention cudnn: refused with heads of 4 elements"
 verdict

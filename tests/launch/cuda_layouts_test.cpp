@@ -21,9 +21,12 @@ Layout layout_of(int ranks) {
 
 class CudaLayouts : public test::CudaTest {
  protected:
-  static void expect_follows(const ModelConfig& model, DType precision) {
+  static void expect_follows(const ModelConfig& model,
+                             DType precision,
+                             AttentionKernels attention = AttentionKernels::plain) {
     Layout layout = layout_of(environment().size());
     layout.device = gpu;
+    layout.attention = attention;
     layout.samples = 4;  // emulated kernels take their time
     expect_like_one_rank(model, layout, precision);
   }
@@ -36,6 +39,14 @@ TEST_F(CudaLayouts, BertTrainsAsOnOneRankOfTheCpu) { expect_follows(bert(2), DTy
 TEST_F(CudaLayouts, GptTrainsInBf16AsOnOneRankOfTheCpu) { expect_follows(gpt(2), DType::bf16); }
 
 TEST_F(CudaLayouts, BertTrainsInBf16AsOnOneRankOfTheCpu) { expect_follows(bert(2), DType::bf16); }
+
+// With dropout, and rows of padding in BERT's. Where cuDNN is not there the plain kernels do it.
+TEST_F(CudaLayouts, ModelsThatAttendByCudnnTrainAsOnOneRankOfTheCpu) {
+  for (ModelConfig model : {gpt(2), bert(2)}) {
+    model.head_size = 8;
+    expect_follows(model, DType::bf16, AttentionKernels::cudnn);
+  }
+}
 
 }  // namespace
 }  // namespace lockstep

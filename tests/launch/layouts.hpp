@@ -49,6 +49,7 @@ struct Layout {
   Recompute recompute = Recompute::none;
   bool reproducible = false;
   Device device = {};
+  AttentionKernels attention = AttentionKernels::plain;
   index_t samples = 16;  // of a step
 
   index_t microbatch_size() const { return samples / degrees.dp / microbatches; }
@@ -68,6 +69,7 @@ inline TrainerConfig trainer_config(ModelConfig model,
   config.sequence_parallel = layout.sequence_parallel;
   config.zero = layout.zero;
   config.recompute = layout.recompute;
+  config.attention = layout.attention;
   config.clip_norm = 1;
   config.seed = 3;
   if (layout.reproducible) {
@@ -106,7 +108,7 @@ inline void expect_like_one_rank(const ModelConfig& model,
       environment(), config, batches(config.model, layout, unpadded ? layout.degrees.tp : 0), steps,
       [](std::int64_t) { return 1e-2; });
 
-  const LayoutTolerance bound = layout_tolerance(precision, layout.reproducible);
+  const LayoutTolerance bound = layout_tolerance(precision, layout.reproducible, layout.attention);
   EXPECT_LE(comparison.worst_loss(), bound.loss(1)) << layout.name;
   EXPECT_LE(comparison.worst_norm(), bound.norm(1)) << layout.name;
   for (const ParameterDifference& gradient : comparison.gradients)

@@ -18,6 +18,9 @@ inline double tolerance(DType dtype, index_t length) {
   return epsilon(dtype) * (8.0 * std::sqrt(static_cast<double>(length)) + 8.0);
 }
 
+// Bound on the relative error of what was rounded to bf16, 8 bits, so many times on its way.
+inline double bf16_tolerance(int roundings) { return roundings / 256.0; }
+
 // Bound against PyTorch's double results through whole small models and ten optimizer steps.
 double oracle_tolerance(DType precision);
 // The same of losses and gradient norms alone.

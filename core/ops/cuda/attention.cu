@@ -6,6 +6,8 @@
 
 #include "core/error.hpp"
 #include "core/ops/cuda/attention.hpp"
+#include "core/ops/cuda/attention_cudnn.hpp"
+#include "core/ops/cuda/attention_dropout.cuh"
 #include "core/ops/cuda/kernel.cuh"
 
 namespace lockstep::cuda {
@@ -22,12 +24,9 @@ struct Shape {
   index_t T_q, T_k, heads, HS;
   bool causal;
   float scale;
-  const std::int32_t* lengths;     // (B), may be null
-  const std::int64_t* sample_ids;  // (B), read when something is dropped
-  index_t first_head;
-  PhiloxKey key;
-  std::uint64_t threshold;  // keep_threshold: from 2^32 on nothing is dropped
-  float keep_factor;        // 1 / (1 - dropout)
+  const std::int32_t* lengths;  // (B), may be null
+  ProbabilityDropout dropout;
+  float keep_factor;  // 1 / (1 - dropout)
 };
 
 // What a block works on: one head of one sample.
@@ -123,17 +122,9 @@ __device__ inline bool visible(const Shape& shape, const Piece& piece, index_t i
 
 // 1 / (1 - p) where the probability of (i, j) is kept, else 0.
 __device__ inline float kept(const Shape& shape, const Piece& piece, index_t i, index_t j) {
-  if (shape.threshold >> 32 != 0) return 1.0f;
-  const auto id = static_cast<std::uint64_t>(shape.sample_ids[piece.sample]);
-  const auto head = static_cast<std::uint32_t>(shape.first_head + piece.head);
-  const PhiloxCounter words =
-      philox({static_cast<std::uint32_t>(j / 4), static_cast<std::uint32_t>(i),
-              static_cast<std::uint32_t>(id),
-              (static_cast<std::uint32_t>(id >> 32) & 0xffffu) | (head << 16)},
-             shape.key);
-  return words[static_cast<unsigned>(j % 4)] < static_cast<std::uint32_t>(shape.threshold)
-             ? shape.keep_factor
-             : 0.0f;
+  if (!shape.dropout.drops()) return 1.0f;
+  const PhiloxCounter words = shape.dropout.words(piece.sample, piece.head, i, j / 4);
+  return shape.dropout.keeps(words[static_cast<unsigned>(j % 4)]) ? shape.keep_factor : 0.0f;
 }
 
 __device__ inline index_t lesser(index_t a, index_t b) { return a < b ? a : b; }
@@ -319,7 +310,6 @@ __global__ void __launch_bounds__(threads)
 Shape shape_of(const AttentionSpec& spec) {
   require(spec.head_size <= most_head_size, "heads of ", spec.head_size,
           " elements: --device cuda takes up to ", most_head_size);
-  const std::uint64_t threshold = keep_threshold(spec.dropout);
   return {.T_q = spec.T_q,
           .T_k = spec.T_k,
           .heads = spec.heads,
@@ -327,10 +317,7 @@ Shape shape_of(const AttentionSpec& spec) {
           .causal = spec.mask == Mask::causal,
           .scale = static_cast<float>(spec.scale),
           .lengths = spec.lengths.defined() ? spec.lengths.data<std::int32_t>() : nullptr,
-          .sample_ids = threshold >> 32 == 0 ? spec.sample_ids.data<std::int64_t>() : nullptr,
-          .first_head = spec.first_head,
-          .key = spec.dropout_key,
-          .threshold = threshold,
+          .dropout = ProbabilityDropout(spec),
           .keep_factor = static_cast<float>(1.0 / (1.0 - spec.dropout))};
 }
 
@@ -349,6 +336,7 @@ void attention_forward(Tensor& y,
                        const Tensor& k,
                        const Tensor& v,
                        const AttentionSpec& spec) {
+  if (uses_cudnn(q, spec)) return cudnn_attention_forward(y, lse, q, k, v, spec);
   with_type(q.dtype(), [&](auto zero) {
     using T = decltype(zero);
     launch(Runtime::of(q.device()).stream(), blocks_of(spec, spec.T_q, tile), threads,
@@ -367,6 +355,7 @@ void attention_backward(Tensor& dq,
                         const Tensor& y,
                         const Tensor& lse,
                         const AttentionSpec& spec) {
+  if (uses_cudnn(q, spec)) return cudnn_attention_backward(dq, dk, dv, dy, q, k, v, y, lse, spec);
   cudaStream_t stream = Runtime::of(q.device()).stream();
   Tensor dots = Tensor::empty({lse.count()}, DType::f32, q.device());
   const Shape shape = shape_of(spec);

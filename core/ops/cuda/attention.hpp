@@ -20,5 +20,6 @@ void attention_backward(Tensor& dq,
                         const Tensor& y,
                         const Tensor& lse,
                         const AttentionSpec& spec);
+std::string why_plain_attention(Device device, const AttentionSpec& spec);
 
 }  // namespace lockstep::cuda

@@ -1,8 +1,10 @@
-// Attention of the GPU in fp32 against the CPU in fp64.
+// Attention of the GPU, in fp32 by kernels of ours and in bf16 by cuDNN, against the CPU in fp64.
 #include "core/ops/attention.hpp"
 
 #include <cmath>
+#include <cstring>
 
+#include "core/cuda/runtime.hpp"
 #include "tests/support/cuda.hpp"
 
 namespace lockstep {
@@ -11,7 +13,6 @@ namespace {
 using test::gpu;
 using test::numbers;
 using test::on_cpu;
-using test::on_gpu;
 using test::tolerance;
 
 class CudaAttention : public test::CudaTest {};
@@ -46,20 +47,35 @@ AttentionSpec spec_of(index_t B, index_t T, index_t heads, index_t head_size, Ma
   return spec;
 }
 
-void expect_follows(const AttentionSpec& spec) {
-  const index_t N = spec.B * spec.T_q, width = spec.heads * spec.head_size;
-  const Tensor qkv = numbers({N, 3 * width}, 1), dy = numbers({N, width}, 2);
+// What both devices compute with: numbers that bf16 holds.
+Tensor short_numbers(Shape shape, std::uint64_t seed) {
+  Tensor x = numbers(shape, seed);
+  for (index_t i = 0; i < x.count(); ++i)
+    test::set_value(x, i, std::round(test::value_at(x, i) * 64) / 64);
+  return x;
+}
+
+AttentionSpec on_gpu(const AttentionSpec& spec) {
   AttentionSpec there = spec;
   there.lengths = spec.lengths.to(gpu);
   there.sample_ids = spec.sample_ids.to(gpu);
+  return there;
+}
+
+void expect_follows(const AttentionSpec& spec) {
+  const index_t N = spec.B * spec.T_q, width = spec.heads * spec.head_size;
+  const Tensor qkv = short_numbers({N, 3 * width}, 1), dy = short_numbers({N, width}, 2);
 
   const Results cpu = run(qkv, dy, spec);
-  const Results cuda = run(on_gpu(qkv), on_gpu(dy), there);
+  const Results cuda = run(test::on_gpu(qkv), test::on_gpu(dy), on_gpu(spec));
 
-  const double bound = tolerance(DType::f32, spec.T_k + spec.head_size);
-  EXPECT_LE(test::relative_error(on_cpu(cuda.y), cpu.y), bound);
-  EXPECT_LE(test::relative_error(on_cpu(cuda.lse), cpu.lse), bound);
-  EXPECT_LE(test::relative_error(on_cpu(cuda.dqkv), cpu.dqkv), bound);
+  // By cuDNN the probabilities and y are rounded; then y again, dS and each gradient.
+  const double exact = tolerance(DType::f32, spec.T_k + spec.head_size);
+  const bool plain = !why_plain_attention(gpu, on_gpu(spec)).empty();
+  EXPECT_LE(test::relative_error(on_cpu(cuda.y), cpu.y), plain ? exact : test::bf16_tolerance(2));
+  EXPECT_LE(test::relative_error(on_cpu(cuda.lse), cpu.lse), exact);
+  EXPECT_LE(test::relative_error(on_cpu(cuda.dqkv), cpu.dqkv),
+            plain ? exact : test::bf16_tolerance(4));
 }
 
 TEST_F(CudaAttention, FollowsWithEitherMask) {
@@ -94,7 +110,7 @@ TEST_F(CudaAttention, MoreKeysThanQueries) {
   };
 
   const Tensor y = forward(q, k, v);
-  const Tensor y_gpu = forward(on_gpu(q), on_gpu(k), on_gpu(v));
+  const Tensor y_gpu = forward(test::on_gpu(q), test::on_gpu(k), test::on_gpu(v));
 
   EXPECT_LE(test::relative_error(on_cpu(y_gpu), y), tolerance(DType::f32, 56));
 }
@@ -106,6 +122,92 @@ TEST_F(CudaAttention, DropsTheProbabilitiesTheCpuDrops) {
   spec.sample_ids = Tensor::from<std::int64_t>({(std::int64_t{1} << 40) + 1, 6}, {2});
   spec.first_head = 4;
 
+  expect_follows(spec);
+}
+
+class CudnnAttention : public CudaAttention {
+ protected:
+  void SetUp() override {
+    CudaAttention::SetUp();
+    if (IsSkipped()) return;
+    const std::string reason =
+        why_plain_attention(gpu, by_cudnn(spec_of(1, 64, 1, 64, Mask::causal)));
+    if (!reason.empty()) GTEST_SKIP() << reason;
+  }
+
+  static AttentionSpec by_cudnn(AttentionSpec spec) {
+    spec.kernels = AttentionKernels::cudnn;
+    return spec;
+  }
+  // In either order of sums.
+  static void expect_follows_by_cudnn(AttentionSpec spec) {
+    for (const auto kernels : {AttentionKernels::cudnn, AttentionKernels::deterministic}) {
+      spec.kernels = kernels;
+      EXPECT_EQ(why_plain_attention(gpu, on_gpu(spec)), "");
+      expect_follows(spec);
+    }
+  }
+  static AttentionSpec with_dropout(AttentionSpec spec) {
+    spec.dropout = 0.4;
+    spec.dropout_key = philox_key(1, 2, 3);
+    std::vector<std::int64_t> ids;
+    for (index_t b = 0; b < spec.B; ++b) ids.push_back((std::int64_t{1} << 40) + 3 * b);
+    spec.sample_ids = Tensor::from(ids, {spec.B});
+    spec.first_head = 4;
+    return spec;
+  }
+};
+
+TEST_F(CudnnAttention, FollowsWithEitherMask) {
+  for (const Mask mask : {Mask::full, Mask::causal}) {
+    expect_follows_by_cudnn(spec_of(2, 37, 3, 16, mask));
+    expect_follows_by_cudnn(spec_of(1, 70, 1, 40, mask));
+    expect_follows_by_cudnn(spec_of(1, 2, 2, 8, mask));
+    expect_follows_by_cudnn(spec_of(1, 33, 1, 128, mask));
+  }
+}
+
+TEST_F(CudnnAttention, RowsPastTheLengthAreZero) {
+  for (const Mask mask : {Mask::full, Mask::causal}) {
+    AttentionSpec spec = spec_of(4, 35, 2, 16, mask);
+    spec.lengths = Tensor::from<std::int32_t>({35, 0, 1, 33}, {4});
+
+    expect_follows_by_cudnn(spec);
+    expect_follows_by_cudnn(with_dropout(spec));
+  }
+}
+
+TEST_F(CudnnAttention, DropsTheProbabilitiesTheCpuDrops) {
+  expect_follows_by_cudnn(with_dropout(spec_of(2, 37, 2, 16, Mask::full)));
+  expect_follows_by_cudnn(with_dropout(spec_of(2, 40, 2, 16, Mask::causal)));
+}
+
+TEST_F(CudnnAttention, GroupsOfSamplesAreAsGoodAsAll) {
+  cuda::AttentionPlans& plans = cuda::Runtime::of(gpu).attentions();
+  const index_t usual = plans.wished_score_bytes();
+  AttentionSpec spec = with_dropout(spec_of(6, 18, 2, 16, Mask::full));
+  spec.lengths = Tensor::from<std::int32_t>({18, 5, 0, 17, 1, 9}, {6});
+
+  plans.set_wished_score_bytes(2 * spec.heads * 18 * 24 * 2);  // of two samples
+  expect_follows_by_cudnn(spec);
+  plans.set_wished_score_bytes(usual);
+}
+
+TEST_F(CudnnAttention, RepeatsItsBitsWhenDeterministic) {
+  AttentionSpec spec = spec_of(2, 130, 2, 64, Mask::causal);
+  spec.kernels = AttentionKernels::deterministic;
+  const Tensor qkv = test::on_gpu(numbers({260, 384}, 1)),
+               dy = test::on_gpu(numbers({260, 128}, 2));
+
+  const Tensor once = on_cpu(run(qkv, dy, spec).dqkv), again = on_cpu(run(qkv, dy, spec).dqkv);
+
+  EXPECT_EQ(std::memcmp(once.raw(), again.raw(), once.bytes()), 0);
+}
+
+TEST_F(CudnnAttention, LeavesOtherHeadsToThePlainKernels) {
+  const AttentionSpec spec = by_cudnn(spec_of(1, 70, 1, 43, Mask::causal));
+
+  EXPECT_NE(why_plain_attention(gpu, spec), "");
   expect_follows(spec);
 }
 
