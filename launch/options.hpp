@@ -56,6 +56,7 @@ struct NumericsOptions {
   TransportChoice transport = TransportChoice::automatic;
   int threads = 0;  // 0: OMP_NUM_THREADS, else this rank's share of the cores
   bool reproducible = false;
+  bool cuda_graph = false;
 };
 
 // What a loss or gradient that is not finite leads to.

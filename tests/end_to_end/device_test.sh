@@ -65,6 +65,20 @@ code=$?
 [ $code = 0 ] || { [ $code = 2 ] && grep -q -e 'test messages arrived wrong' -e 'does not say' wrong.log; }
 check $? "an MPI that loses bytes of GPU memory is refused (code $code)"
 unset LOCKSTEP_EMULATED_MPI
+# Work launched as graphs: the same bits, with other rates and dropout masks every step; not where ranks wait for each other.
+for model in gpt bert; do
+  for precision in fp32 bf16; do
+    run=$model-$precision
+    train 1 $model $run-plain --device cuda --precision $precision --microbatch-size 2 --warmup-steps 6
+    train 1 $model $run-graph --device cuda --precision $precision --microbatch-size 2 --warmup-steps 6 --cuda-graph
+    [ -n "$(losses $run-plain)" ] && [ "$(losses $run-plain)" = "$(losses $run-graph)" ]
+    check $? "$model --cuda-graph $precision: the losses of a run without"
+  done
+done
+"$mpirun" -n 2 "$lockstep" bench --model gpt-nano --tp 2 --device cuda --cuda-graph --steps 1 >graph.log 2>&1
+[ $? = 2 ] && grep -q -e '--cuda-graph is for a run of one rank, and this one has 2' graph.log
+check $? "--cuda-graph on two ranks is refused"
+model=gpt
 train 2 gpt gpt-dp2zero --device cuda --zero 1 --microbatch-size 4
 same dp2zero 1e-5
 model=bert
