@@ -150,8 +150,12 @@ const char* cudaGetErrorString(cudaError_t error) {
 
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 
-// One GPU, or none as CUDA_VISIBLE_DEVICES says.
+// One GPU; none as CUDA_VISIBLE_DEVICES says, or where the driver is older than this runtime.
 cudaError_t cudaGetDeviceCount(int* count) {
+  int driver = 0, runtime = 0;
+  cudaDriverGetVersion(&driver);
+  cudaRuntimeGetVersion(&runtime);
+  if (driver < runtime) return cudaErrorInsufficientDriver;
   const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
   if (visible != nullptr && *visible == '\0') return cudaErrorNoDevice;
   *count = 1;
@@ -170,12 +174,17 @@ cudaError_t cudaDeviceGetPCIBusId(char* address, int bytes, int) {
   return cudaSuccess;
 }
 
+// LOCKSTEP_EMULATED_DRIVER=12080: that of CUDA 12.8.
 cudaError_t cudaDriverGetVersion(int* version) {
-  *version = 13000;
+  const char* asked = std::getenv("LOCKSTEP_EMULATED_DRIVER");
+  *version = asked != nullptr ? std::atoi(asked) : 13000;
   return cudaSuccess;
 }
 
-cudaError_t cudaRuntimeGetVersion(int* version) { return cudaDriverGetVersion(version); }
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  *version = 13000;
+  return cudaSuccess;
+}
 
 cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
   if (memory().used + bytes > emulation::all_bytes) return cudaErrorMemoryAllocation;

@@ -15,6 +15,20 @@ if ! "$lockstep" bench --model bert-tiny --sequence-length 16 --microbatch-size 
 fi
 make_corpora 60
 
+# Told before the first step: memory that will not do, with what it is for and what would help.
+"$mpirun" -n 2 "$lockstep" bench --model gpt2-1558m --layers 4000 --device cuda --microbatch-size 8 --global-batch-size 16 \
+  --steps 1 >memory.log 2>&1
+code=$?
+[ $code = 2 ] && grep -q 'error: --device cuda: cuda:[01] has .* GB free of .*, and rank [01] will need .* GB: parameters [0-9.]*, gradients .*; use a --microbatch-size below 8, --recompute full, --zero 1, more ranks' memory.log
+check $? "a model that no GPU holds is refused (code $code): $(grep -m 1 error: memory.log)"
+# A real driver is not older than the build; the emulated one is when asked.
+if LOCKSTEP_EMULATED_DRIVER=12080 "$lockstep" bench --model bert-tiny --device cuda --steps 1 >driver.log 2>&1; then
+  echo "ok    no emulated driver here"
+else
+  grep -q 'error: --device cuda: the NVIDIA driver is for CUDA 12.8, this build wants CUDA 13.0: update the driver' driver.log
+  check $? "a driver that is too old is named with its version and the one wanted"
+fi
+
 # train RANKS MODEL RUN OPTIONS...
 train() {
   local ranks=$1 model=$2 run=$3
