@@ -45,6 +45,13 @@ same() {
   check $? "$model $1: losses of 10 steps differ from the CPU's by $difference"
 }
 
+# graphs RUN PRECISION: four steps of that run again, as graphs.
+graphs() {
+  train 1 "$model" "$1-graph" --device cuda --precision "$2" --microbatch-size 4 --exit-at-step 4 --cuda-graph
+  [ -n "$(losses "$1-graph")" ] && [ "$(losses "$1" | head -n 4)" = "$(losses "$1-graph")" ]
+  check $? "$model --cuda-graph $2: the losses of a run without"
+}
+
 for model in gpt bert; do
   train 1 $model $model-cpu --device cpu --microbatch-size 4
   train 1 $model $model-gpu --device cuda --microbatch-size 4
@@ -79,15 +86,9 @@ code=$?
 [ $code = 0 ] || { [ $code = 2 ] && grep -q -e 'test messages arrived wrong' -e 'does not say' wrong.log; }
 check $? "an MPI that loses bytes of GPU memory is refused (code $code)"
 unset LOCKSTEP_EMULATED_MPI
-# Work launched as graphs: the same bits, with other rates and dropout masks every step; not where ranks wait for each other.
+# Work launched as graphs, with other dropout masks every step: the same bits. Not where ranks wait for each other.
 for model in gpt bert; do
-  for precision in fp32 bf16; do
-    run=$model-$precision
-    train 1 $model $run-plain --device cuda --precision $precision --microbatch-size 2 --warmup-steps 6
-    train 1 $model $run-graph --device cuda --precision $precision --microbatch-size 2 --warmup-steps 6 --cuda-graph
-    [ -n "$(losses $run-plain)" ] && [ "$(losses $run-plain)" = "$(losses $run-graph)" ]
-    check $? "$model --cuda-graph $precision: the losses of a run without"
-  done
+  graphs $model-gpu fp32
 done
 "$mpirun" -n 2 "$lockstep" bench --model gpt-nano --tp 2 --device cuda --cuda-graph --steps 1 >graph.log 2>&1
 [ $? = 2 ] && grep -q -e '--cuda-graph is for a run of one rank, and this one has 2' graph.log
@@ -112,6 +113,7 @@ if grep -q -e avx512_bf16 -e amx_bf16 /proc/cpuinfo; then on_cpu=bf16; fi
 for model in gpt bert; do
   train 1 $model $model-bf16 $bf16 --microbatch-size 4
   same bf16 1e-2
+  graphs $model-bf16 bf16
   [ "$(losses $model-bf16)" != "$(losses $model-gpu)" ]
   check $? "$model bf16: rounds what fp32 does not"
   train 4 $model $model-bf16-tp2pp2 $bf16 --tp 2 --pp 2 --microbatch-size 2
