@@ -49,7 +49,8 @@ struct ByteRows {
 };
 
 // Copies `rows` rows of `row_bytes` bytes between any two devices, one of which is the CPU or both
-// of which are the same. A copy from or to the CPU is done on return.
+// of which are the same. On return the CPU's side of a copy is done with: `to` is there, and `from`
+// may change.
 void copy_rows(ByteRows to, ByteRows from, std::size_t row_bytes, std::size_t rows);
 void zero_rows(ByteRows to, std::size_t row_bytes, std::size_t rows);
 void synchronize(Device device);  // waits until all that was asked of the device is done

@@ -16,13 +16,29 @@ class ExactSum {
   ExactSum() = default;
   explicit ExactSum(const Limbs& limbs) : limbs_(limbs) {}
 
-  ExactSum& operator+=(double term);
+  // What a term adds to each limb; kernels add the same.
+  static constexpr Limbs limbs_of(double term) {
+    if (!(term < 0x1p62 && term > -0x1p62)) return {0, 0, 0, 1};
+    const std::int64_t whole = floor_of(term);
+    const double rest = (term - static_cast<double>(whole)) * limb;
+    const std::int64_t middle = floor_of(rest);
+    return {whole, middle, floor_of((rest - static_cast<double>(middle)) * limb + 0.5), 0};
+  }
+
+  ExactSum& operator+=(double term) { return *this += ExactSum(limbs_of(term)); }
   ExactSum& operator+=(const ExactSum& other);
   double value() const;
   // For sums over ranks: limb by limb.
   const Limbs& limbs() const { return limbs_; }
 
  private:
+  static constexpr double limb = 0x1p24;
+
+  static constexpr std::int64_t floor_of(double x) {
+    const auto towards_zero = static_cast<std::int64_t>(x);
+    return static_cast<double>(towards_zero) > x ? towards_zero - 1 : towards_zero;
+  }
+
   Limbs limbs_{};
 };
 

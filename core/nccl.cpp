@@ -12,7 +12,6 @@ constexpr const char* of_gpus = "NCCL moves tensors of GPUs only";
 std::string why_no_nccl(Device) { return of_gpus; }
 NcclId make_nccl_id(Device) { fail(of_gpus); }
 std::unique_ptr<NcclCommunicator> connect_nccl(Device, const NcclId&, int, int) { fail(of_gpus); }
-std::uint64_t gpu_identity(Device) { return 0; }
 
 }  // namespace
 }  // namespace cpu
@@ -24,9 +23,6 @@ std::unique_ptr<NcclCommunicator> connect_nccl(Device device,
                                                int rank,
                                                int size) {
   return LOCKSTEP_DISPATCH(device, connect_nccl(device, id, rank, size));
-}
-std::uint64_t gpu_identity(Device device) {
-  return LOCKSTEP_DISPATCH(device, gpu_identity(device));
 }
 
 }  // namespace lockstep

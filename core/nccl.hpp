@@ -31,7 +31,5 @@ std::string why_no_nccl(Device device);
 NcclId make_nccl_id(Device device);
 // Collective over `size` ranks with the same id; a GPU may not be two of them.
 std::unique_ptr<NcclCommunicator> connect_nccl(Device device, const NcclId& id, int rank, int size);
-// The same number for the same GPU of a node, whatever its index is in a process.
-std::uint64_t gpu_identity(Device device);
 
 }  // namespace lockstep

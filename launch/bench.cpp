@@ -11,6 +11,8 @@
 #include "core/model/unpad.hpp"
 #include "core/random.hpp"
 #include "data/cut_batch.hpp"
+#include "launch/affinity.hpp"
+#include "launch/gpu_memory.hpp"
 #include "launch/reproducible.hpp"
 #include "launch/run_setup.hpp"
 #include "launch/throughput.hpp"
@@ -19,6 +21,7 @@
 namespace lockstep {
 namespace {
 
+constexpr index_t masked_percent = 15;
 constexpr int warmup_steps = 2;  // first touch of memory, creation of primitives
 
 // --natural-lengths: spread evenly from 1 to T over the samples of a step, a short one beside a
@@ -48,7 +51,7 @@ Batch random_batch(const ModelConfig& model,
     segments.push_back(row % T < T / 2 ? 0 : 1);
     const auto b = static_cast<std::size_t>(row / T);
     if (!lengths.empty() && row % T >= lengths[b]) continue;
-    if (causal || below(100) < 15) {
+    if (causal || below(100) < masked_percent) {
       rows.push_back(static_cast<std::int32_t>(row));
       ids.push_back(below(model.vocab_size));
     }
@@ -119,12 +122,13 @@ double median(std::vector<double> values) {
 
 int run_bench(const Environment& environment, const BenchOptions& options) {
   using Clock = std::chrono::steady_clock;
-  const int threads = set_threads(environment, options.numerics.threads);
   TrainerConfig config;
   environment.agree([&] {
     config.model = make_model(options.model, options.layout, 0, options.numerics.reproducible);
     config.device = choose_device(environment, options.numerics.device, options.numerics.precision,
                                   options.numerics.reproducible);
+    if (options.numerics.cuda_graph) check_graphs(environment, config.device);
+    config.graphs = options.numerics.cuda_graph;
     config.degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp,
                                      options.layout.cp, options.layout.tp);
     config.sequence_length = resolve_sequence_length(options.model, config.model);
@@ -138,6 +142,8 @@ int run_bench(const Environment& environment, const BenchOptions& options) {
           gradient_leaves(config.degrees, options.global_batch_size, options.microbatch_size);
     }
   });
+  stay_near(environment, config.device, options.numerics.threads);
+  const int threads = set_threads(environment, options.numerics.threads);
   choose_transport(environment, options.numerics.transport, config.device);
   config.precision = options.numerics.precision;
   environment.agree([&] {
@@ -152,6 +158,9 @@ int run_bench(const Environment& environment, const BenchOptions& options) {
   config.seed = options.seed;
   config.attention =
       choose_attention(environment, options.numerics.attention, config, options.microbatch_size);
+  const bool causal = config.model.objective == Objective::causal;
+  require_gpu_memory(environment, config,
+                     {options.microbatch_size, 1.0, causal ? 1.0 : masked_percent / 100.0, false});
   const double peak = measure_peak_gflops(environment, config.device, config.precision, threads);
   Trainer trainer(environment, config);
   trainer.initialize();

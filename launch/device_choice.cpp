@@ -45,4 +45,11 @@ Device choose_device(const Environment& environment,
   return {Device::Kind::cuda, environment.local_rank() % gpus};
 }
 
+void check_graphs(const Environment& environment, Device device) {
+  require(device.kind == Device::Kind::cuda,
+          "--cuda-graph is for a GPU, and this run computes on the CPU; leave it out");
+  require(environment.size() == 1, "--cuda-graph is for a run of one rank, and this one has ",
+          environment.size(), ", which wait for each other within a step; leave it out");
+}
+
 }  // namespace lockstep

@@ -20,4 +20,7 @@ Device choose_device(const Environment& environment,
                      DType precision,
                      bool reproducible = false);
 
+// --cuda-graph, where it is asked for: throws Error (refused) unless this run is one rank on a GPU.
+void check_graphs(const Environment& environment, Device device);
+
 }  // namespace lockstep

@@ -75,7 +75,8 @@ NumericsOptions read_numerics(const OptionValues& values) {
           .transport = transport_choice_named(values.text("transport")),
           .attention = attention_choice_named(values.text("attention")),
           .threads = narrow(values.integer_if("threads")).value_or(0),
-          .reproducible = values.flag("reproducible")};
+          .reproducible = values.flag("reproducible"),
+          .cuda_graph = values.flag("cuda-graph")};
 }
 
 // DIR, or DIR:WEIGHT; a colon without a number behind it belongs to the directory.
@@ -194,6 +195,9 @@ void read_run(RunOptions& run) {
   run.log_every = values.integer("log-every");
   run.hash_weights = values.flag("hash-weights") || run.numerics.reproducible;
   run.trace = values.flag("trace");
+  require(!run.trace || !run.numerics.cuda_graph,
+          "--trace does not go with --cuda-graph: an op of a graph has no time of its own; ",
+          "leave one out");
   require_effect(values, "validation-sequences", run.validate_every > 0,
                  "without --validate-every");
   require_effect(values, "validation-corpus", run.validate_every > 0, "without --validate-every");

@@ -58,6 +58,7 @@ struct NumericsOptions {
   AttentionChoice attention = AttentionChoice::automatic;
   int threads = 0;  // 0: OMP_NUM_THREADS, else this rank's share of the cores
   bool reproducible = false;
+  bool cuda_graph = false;
 };
 
 // What a loss or gradient that is not finite leads to.

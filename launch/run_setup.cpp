@@ -42,6 +42,7 @@ RunSetup read_setup(const RunOptions& options, const Environment& environment) {
   RunSetup setup;
   setup.device = choose_device(environment, options.numerics.device, options.numerics.precision,
                                options.numerics.reproducible);
+  if (options.numerics.cuda_graph) check_graphs(environment, setup.device);
   setup.degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp,
                                   options.layout.cp, options.layout.tp);
   index_t vocabulary = 0;
@@ -95,6 +96,7 @@ TrainerConfig trainer_config(const RunOptions& options, const RunSetup& setup) {
   config.zero = options.layout.zero;
   config.recompute = options.layout.recompute;
   config.attention = setup.attention;
+  config.graphs = options.numerics.cuda_graph;
   if (options.numerics.reproducible) {
     config.sums =
         fixed_order(setup.model, setup.degrees, options.global_batch_size, options.microbatch_size);

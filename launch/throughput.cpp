@@ -10,21 +10,10 @@
 #include <omp.h>
 
 #include "core/ops/peak.hpp"
+#include "launch/affinity.hpp"
 
 namespace lockstep {
 namespace {
-
-// The cores this process may run on, ascending.
-std::vector<int> usable_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  std::vector<int> cores;
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return {0};
-  for (int core = 0; core < CPU_SETSIZE; ++core) {
-    if (CPU_ISSET(core, &set)) cores.push_back(core);
-  }
-  return cores;
-}
 
 // Gives each worker of the team a core of its own. The first thread keeps them all: those it starts
 // (loading, saving) inherit its cores, and it settles where no worker is. Ranks that share cores

@@ -12,11 +12,13 @@
 #include "data/corpus.hpp"
 #include "data/loader.hpp"
 #include "launch/accounts.hpp"
+#include "launch/affinity.hpp"
 #include "launch/checkpointing.hpp"
 #include "launch/continuation.hpp"
 #include "launch/drill.hpp"
 #include "launch/evaluation.hpp"
 #include "launch/failure.hpp"
+#include "launch/gpu_memory.hpp"
 #include "launch/nonfinite.hpp"
 #include "launch/replica_check.hpp"
 #include "launch/report.hpp"
@@ -380,9 +382,14 @@ int run_pretrain(const Environment& environment, const RunOptions& options) {
   environment.agree([&] { setup = read_setup(options, environment); });
   if (RunDirectory(options.output).finished(environment, options.resume)) return 0;
   if (options.trace) environment.start_log();  // groups made from here on are noted
+  stay_near(environment, setup.device, options.numerics.threads);
   choose_transport(environment, options.numerics.transport, setup.device);
   setup.attention = choose_attention(environment, options.numerics.attention,
                                      trainer_config(options, setup), options.microbatch_size);
+  const bool causal = setup.model.objective == Objective::causal;
+  require_gpu_memory(
+      environment, trainer_config(options, setup),
+      {options.microbatch_size, 1.0, causal ? 1.0 : options.mask_probability, false});
   return Pretrain(environment, options, std::move(setup)).run();
 }
 

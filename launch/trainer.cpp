@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/checksum.hpp"
+#include "core/nn/losses.hpp"
 #include "core/ops/elementwise.hpp"
 #include "core/optim/clip.hpp"
 #include "parallel/pipeline/schedules.hpp"
@@ -67,7 +68,10 @@ Trainer::Trainer(const Environment& environment, const TrainerConfig& config)
                  value_type(config.precision),
                  config.device,
                  config.optimizer),
-      runner_(&runner_for(static_cast<std::size_t>(config.schedule.microbatches))) {
+      runner_(&runner_for(static_cast<std::size_t>(config.schedule.microbatches))),
+      graphs_(config.graphs ? std::make_unique<StepGraphs>(config.device)
+                            : std::make_unique<StepGraphs>()) {
+  assert(!config.graphs || environment.size() == 1);
   if (!config.sums.fixed) return;
   for (const StageRange range : stages_.of_rank(topology_.pp_rank())) {
     shard_trees_.emplace_back(store_.gradients_of(range), config.gradient_leaves,
@@ -149,16 +153,22 @@ StepResult Trainer::compute_gradients(const StepBatch& batch,
       if (!shard_trees_.empty()) shard_trees_[stage].microbatch_done(m);
     };
   }
+  start_losses(terms, config_.device);  // here, so that the first microbatch's ops are the others'
   runner_ = &runner_for(batch.microbatches.size());
-  const PassSeconds passes = runner_->run(on_device(batch), context(step, terms, true), join);
+  const PassSeconds passes =
+      runner_->run(on_device(batch), context(step, terms, true), join, &graphs_->actions);
   result.forward_seconds = passes.forward;
   result.backward_seconds = passes.backward;
 
   const auto begin = Clock::now();
-  gradients_.finish();
+  Tensor squares;
+  graphs_->sums.run([&] {
+    gradients_.finish();
+    squares = gradients_.sum_of_squares();
+  });
   sum_over_world(terms);
   const auto count = static_cast<double>(std::max<std::int64_t>(terms[0].count, 1));
-  result.gradient_norm = gradients_.norm() / count;
+  result.gradient_norm = gradients_.norm(squares) / count;
   result.communication_seconds = seconds_since(begin);
   result.loss = total_loss(terms);
   result.terms = std::move(terms);
@@ -201,19 +211,27 @@ void Trainer::repeat_passes(const StepBatch& batch,
   runner_->run(on_device(batch), seen);
 }
 
+std::pair<std::int64_t, std::int64_t> Trainer::graph_counts() const {
+  const ActionGraphs& actions = graphs_->actions;
+  return {actions.forward.num_made() + actions.backward.num_made(),
+          actions.forward.num_launched() + actions.backward.num_launched()};
+}
+
 void Trainer::apply_gradients(std::int64_t step, double rate, StepResult& result) {
-  auto begin = Clock::now();
   const auto count = static_cast<double>(std::max<std::int64_t>(result.terms[0].count, 1));
-  Tensor values = store_.values();
-  optimizer_.step(values, store_.gradients(), step, rate,
-                  clip_factor(result.gradient_norm, config_.clip_norm) / count);
-  result.optimizer_seconds = seconds_since(begin);
-  begin = Clock::now();
-  gradients_.gather_values();
-  result.communication_seconds += seconds_since(begin);
-  begin = Clock::now();
-  store_.round_values();
-  result.optimizer_seconds += seconds_since(begin);
+  const double scale = clip_factor(result.gradient_norm, config_.clip_norm) / count;
+  graphs_->update.run([&] {
+    auto begin = Clock::now();
+    Tensor values = store_.values();
+    optimizer_.step(values, store_.gradients(), step, rate, scale);
+    result.optimizer_seconds = seconds_since(begin);
+    begin = Clock::now();
+    gradients_.gather_values();
+    result.communication_seconds += seconds_since(begin);
+    begin = Clock::now();
+    store_.round_values();
+    result.optimizer_seconds += seconds_since(begin);
+  });
 }
 
 std::vector<LossTerm> Trainer::evaluate(const std::vector<Batch>& batches) {
@@ -232,9 +250,11 @@ std::vector<LossTerm> Trainer::evaluate(const std::vector<Batch>& batches) {
   return terms;
 }
 
-// Sums and right predictions. The head's tp ranks all hold the same; other stages hold zeros.
+// Sums and right predictions, once they are read. The head's tp ranks all hold the same; other
+// stages hold zeros.
 void Trainer::sum_over_world(std::vector<LossTerm>& terms) const {
   constexpr index_t width = ExactSum::Limbs{}.size() + 1;
+  read_losses(terms);
   Tensor summed = Tensor::zeros({static_cast<index_t>(terms.size()), width}, DType::i64);
   std::int64_t* row = summed.data<std::int64_t>();
   for (std::size_t i = 0; topology_.tp_rank() == 0 && i < terms.size(); ++i, row += width) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,7 @@ struct TrainerConfig {
   Summation sums;
   int gradient_leaves = 1;
   std::uint64_t seed = 0;
+  bool graphs = false;  // ops of a step launched as graphs: a world of one rank, on a GPU
 };
 
 // What a rank has to say before a step; all then hear what any rank said.
@@ -110,6 +112,8 @@ class Trainer {
                      std::int64_t step,
                      std::vector<LossTerm> terms,
                      const Probe& probe);
+  // Graphs made anew and graphs launched so far, of forward and backward actions.
+  std::pair<std::int64_t, std::int64_t> graph_counts() const;
   // Clips, steps the own span with `rate`, gathers the values.
   void apply_gradients(std::int64_t step, double rate, StepResult& result);
   // Sums, counts and right predictions over microbatches of all data-parallel ranks; each rank
@@ -120,6 +124,14 @@ class Trainer {
   std::string weights_hash() const;  // on world rank 0
 
  private:
+  struct StepGraphs {
+    StepGraphs() = default;  // off
+    explicit StepGraphs(Device device) : actions(device), sums(device), update(device) {}
+
+    ActionGraphs actions;
+    OpGraph sums, update;
+  };
+
   StepBatch on_device(const StepBatch& batch) const;
   PipelineRunner& runner_for(std::size_t microbatches);
   Context context(std::int64_t step, std::vector<LossTerm>& terms, bool training) const;
@@ -139,6 +151,7 @@ class Trainer {
   std::vector<ShardTree> shard_trees_;  // of each of this rank's stages; reproducible mode
   AdamW optimizer_;
   PipelineRunner* runner_;  // of the last step
+  std::unique_ptr<StepGraphs> graphs_;
 };
 
 }  // namespace lockstep

@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include <vector>
 
+#include "core/gpu.hpp"
 #include "core/nccl.hpp"
 #include "core/random.hpp"
 
@@ -14,16 +15,9 @@ namespace {
 // A small message and one that no MPI sends before the receiver is there.
 constexpr index_t test_sizes[] = {1024, index_t{1} << 22};
 
-// The same on every rank: the node, and the GPU in it.
-std::int64_t place_of(Device device) {
-  char node[256] = "";
-  (void)gethostname(node, sizeof node - 1);
-  return static_cast<std::int64_t>(mix(hash_name(node), gpu_identity(device)));
-}
-
 bool share_a_gpu(const Environment& environment, Device device) {
   Tensor places = Tensor::zeros({environment.size()}, DType::i64);
-  places.data<std::int64_t>()[environment.rank()] = place_of(device);
+  places.data<std::int64_t>()[environment.rank()] = gpu_place(device);
   environment.world().all_gather(places, "control");
   std::int64_t* first = places.data<std::int64_t>();
   std::int64_t* last = first + places.count();
@@ -100,6 +94,12 @@ std::string why_not_nccl(const Environment& environment, Device device) {
 }
 
 }  // namespace
+
+std::int64_t gpu_place(Device device) {
+  char node[256] = "";
+  (void)gethostname(node, sizeof node - 1);
+  return static_cast<std::int64_t>(mix(hash_name(node), hash_name(pci_address(device))));
+}
 
 TransportChoice transport_choice_named(const std::string& name) {
   if (name == "staged") return TransportChoice::staged;

@@ -7,6 +7,9 @@
 namespace lockstep::cuda {
 namespace {
 
+// A batch is smaller; page-locked memory for weights is better left to others.
+constexpr std::size_t largest_upload = std::size_t{4} << 20;
+
 // "13.0" of 13000.
 std::string version_text(int version) {
   return build_string(version / 1000, ".", version % 1000 / 10);
@@ -31,12 +34,17 @@ void release_staging(Device device, void* pointer, std::size_t bytes) {
 MemoryUse memory_use(Device device) { return Runtime::of(device).memory_use(); }
 
 void copy_rows(ByteRows to, ByteRows from, std::size_t row_bytes, std::size_t rows) {
+  if (row_bytes * rows == 0) return;
   const bool on_one_device = to.device == from.device;
   const Device device = to.device.kind == Device::Kind::cuda ? to.device : from.device;
   require(on_one_device || to.device.kind != from.device.kind, "no copy from ",
           to_string(from.device), " to ", to_string(to.device));
   Runtime& runtime = Runtime::of(device);
-  if (rows == 1 || (to.stride == row_bytes && from.stride == row_bytes)) {
+  const bool adjacent = rows == 1 || (to.stride == row_bytes && from.stride == row_bytes);
+  const bool uploads = row_bytes * rows <= largest_upload || runtime.capture().active();
+  if (adjacent && uploads && from.device.kind == Device::Kind::cpu)
+    return runtime.upload(to.data, from.data, row_bytes * rows);
+  if (adjacent) {
     check(
         cudaMemcpyAsync(to.data, from.data, row_bytes * rows, cudaMemcpyDefault, runtime.stream()));
   } else {
@@ -47,6 +55,7 @@ void copy_rows(ByteRows to, ByteRows from, std::size_t row_bytes, std::size_t ro
 }
 
 void zero_rows(ByteRows to, std::size_t row_bytes, std::size_t rows) {
+  if (row_bytes * rows == 0) return;
   cudaStream_t stream = Runtime::of(to.device).stream();
   if (rows == 1 || to.stride == row_bytes) {
     check(cudaMemsetAsync(to.data, 0, row_bytes * rows, stream));

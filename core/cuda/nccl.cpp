@@ -222,10 +222,4 @@ std::unique_ptr<NcclCommunicator> connect_nccl(Device device,
   return std::make_unique<Communicator>(device, id, rank, size);
 }
 
-std::uint64_t gpu_identity(Device device) {
-  char address[32] = "";  // on the PCI bus: "0000:1b:00.0"
-  check(cudaDeviceGetPCIBusId(address, sizeof address, device.index));
-  return hash_name(address);
-}
-
 }  // namespace lockstep::cuda

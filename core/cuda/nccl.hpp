@@ -7,6 +7,5 @@ namespace lockstep::cuda {
 std::string why_no_nccl(Device device);
 NcclId make_nccl_id(Device device);
 std::unique_ptr<NcclCommunicator> connect_nccl(Device device, const NcclId& id, int rank, int size);
-std::uint64_t gpu_identity(Device device);
 
 }  // namespace lockstep::cuda

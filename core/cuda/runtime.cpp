@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstring>
 
 #include "core/cuda/check.hpp"
 #include "core/error.hpp"
@@ -42,7 +43,11 @@ Runtime& Runtime::of(Device device) {
 }
 
 Runtime::Runtime(Device device)
-    : device_(device), stream_(make_stream()), out_(make_stream()), in_(make_stream()) {
+    : device_(device),
+      stream_(make_stream()),
+      out_(make_stream()),
+      in_(make_stream()),
+      capture_(stream_) {
   check(cublasLtCreate(&cublas_));
   check(cudaMalloc(&workspace_, workspace_bytes));
 }
@@ -107,6 +112,31 @@ void* Runtime::allocate_staging(std::size_t bytes) {
 void Runtime::release_staging(void* pointer, std::size_t bytes) {
   const std::lock_guard lock(mutex_);
   free_staging_[std::bit_ceil(std::max(bytes, std::size_t{4096}))].push_back(pointer);
+}
+
+void Runtime::upload(void* to, const void* from, std::size_t bytes) {
+  const std::lock_guard lock(uploads_mutex_);
+  while (!uploads_.empty() && done(uploads_.front().ticket)) {
+    release_staging(uploads_.front().staging, uploads_.front().bytes);
+    uploads_.pop_front();
+  }
+  void* staging = allocate_staging(bytes);
+  std::memcpy(staging, from, bytes);
+  check(cudaMemcpyAsync(to, staging, bytes, cudaMemcpyDefault, stream_));
+  if (capture_.active()) {
+    captured_uploads_.push_back({0, staging, bytes});
+  } else {
+    uploads_.push_back({start_waiting(), staging, bytes});
+  }
+}
+
+void Runtime::release_captured_uploads() {
+  const std::lock_guard lock(uploads_mutex_);
+  if (captured_uploads_.empty()) return;
+  const CopyTicket ticket = start_waiting();
+  for (const Upload& upload : captured_uploads_)
+    uploads_.push_back({ticket, upload.staging, upload.bytes});
+  captured_uploads_.clear();
 }
 
 cudaEvent_t Runtime::take_event() {

@@ -2,6 +2,7 @@
 // for copies beside them, the arena all tensors lie in, and cuBLASLt with its workspace.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <mutex>
 #include <vector>
@@ -11,6 +12,7 @@
 
 #include "core/cuda/arena.hpp"
 #include "core/cuda/attention_plans.hpp"
+#include "core/cuda/capture.hpp"
 #include "core/cuda/matmul.hpp"
 #include "core/device.hpp"
 
@@ -41,12 +43,27 @@ class Runtime {
   void* allocate_staging(std::size_t bytes);
   void release_staging(void* pointer, std::size_t bytes);
 
+  // In the order of the ops, by way of page-locked memory: `from` is free on return, and the host
+  // does not wait for the GPU.
+  void upload(void* to, const void* from, std::size_t bytes);
+
+  // Notes the stream's ops for a graph.
+  Capture& capture() { return capture_; }
+  // Once a graph is launched or dropped: what its uploads read can be used again, in its time.
+  void release_captured_uploads();
+
   CopyTicket start_copy_out(void* to, const void* from, std::size_t bytes);
   CopyTicket start_copy_in(void* to, const void* from, std::size_t bytes);
   CopyTicket start_waiting();
   bool done(CopyTicket ticket);
 
  private:
+  struct Upload {
+    CopyTicket ticket;  // done: the memory is free again
+    void* staging;
+    std::size_t bytes;
+  };
+
   explicit Runtime(Device device);
 
   void grow(std::size_t bytes);
@@ -60,6 +77,11 @@ class Runtime {
   void* workspace_ = nullptr;
   MatmulPlans matmuls_;
   AttentionPlans attentions_;
+  Capture capture_;
+
+  std::mutex uploads_mutex_;  // of the two below
+  std::deque<Upload> uploads_;
+  std::vector<Upload> captured_uploads_;  // of the graph that is being noted
 
   std::mutex mutex_;  // of all below
   Arena arena_;

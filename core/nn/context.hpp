@@ -33,6 +33,7 @@ struct LossTerm {
   std::int64_t count = 0;
   // Rows whose first largest logit is the target; counted in evaluation only.
   std::int64_t correct = 0;
+  Tensor unread;  // (4) i64: limbs of what is yet to be added to sum, see read_losses()
 };
 
 // What layers see of a microbatch: B samples of at most T positions on this rank.

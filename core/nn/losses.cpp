@@ -9,6 +9,23 @@
 
 namespace lockstep {
 
+void start_losses(std::vector<LossTerm>& terms, Device device) {
+  for (LossTerm& term : terms) {
+    if (!term.unread.defined()) term.unread = Tensor::zeros({4}, DType::i64, device);
+  }
+}
+
+void read_losses(std::vector<LossTerm>& terms) {
+  for (LossTerm& term : terms) {
+    if (!term.unread.defined()) continue;
+    const Tensor read = term.unread.to(Device{});
+    ExactSum::Limbs limbs;
+    std::copy_n(read.data<std::int64_t>(), limbs.size(), limbs.begin());
+    term.sum += ExactSum(limbs);
+    term.unread = {};
+  }
+}
+
 CrossEntropy::CrossEntropy(VocabularySlice slice, std::size_t term, Group& group)
     : slice_(slice), term_(term), group_(&group) {}
 
@@ -35,8 +52,10 @@ void CrossEntropy::forward(const Tensor& logits,
   group_->all_reduce(saved.statistics, Reduce::sum, "cross_entropy");
 
   if (context.recomputing) return;
+  start_losses(*context.terms, logits.device());
   LossTerm& term = (*context.terms)[term_];
-  term.sum += cross_entropy_loss(saved.largest, saved.statistics, targets);
+  add_cross_entropy_loss(term.unread, saved.largest, saved.statistics, targets);
+  if (logits.device().kind == Device::Kind::cpu) read_losses(*context.terms);  // without a wait
   if (counts_correct) count_correct(argmax, largest_here, saved, term);
 }
 

@@ -16,6 +16,12 @@
 
 namespace lockstep {
 
+// Adds to the sums of terms what passes left on their GPU, so that the host waits once and not for
+// each loss.
+void read_losses(std::vector<LossTerm>& terms);
+// Makes room for that; by the first loss at the latest.
+void start_losses(std::vector<LossTerm>& terms, Device device);
+
 class CrossEntropy {
  public:
   struct Saved {

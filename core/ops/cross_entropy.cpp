@@ -50,11 +50,13 @@ void cross_entropy_statistics(Tensor& statistics,
               cross_entropy_statistics(statistics, logits, targets, largest, slice));
 }
 
-ExactSum cross_entropy_loss(const Tensor& largest,
+void add_cross_entropy_loss(Tensor& limbs,
+                            const Tensor& largest,
                             const Tensor& statistics,
                             const Tensor& targets) {
   assert(fit(statistics, targets, largest, targets.count(), largest.device()));
-  return LOCKSTEP_OP(largest.device(), cross_entropy_loss(largest, statistics, targets));
+  assert(is_vector(limbs, DType::i64, 4, largest.device()));
+  LOCKSTEP_OP(largest.device(), add_cross_entropy_loss(limbs, largest, statistics, targets));
 }
 
 void cross_entropy_backward(Tensor& logits,

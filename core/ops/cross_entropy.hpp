@@ -32,8 +32,11 @@ void cross_entropy_statistics(Tensor& statistics,
                               const Tensor& largest,
                               VocabularySlice slice,
                               index_t shards = 1);
-// Sum over counted rows of largest + log(sum) - target.
-ExactSum cross_entropy_loss(const Tensor& largest, const Tensor& statistics, const Tensor& targets);
+// limbs (4) i64 of an ExactSum += the sum over counted rows of largest + log(sum) - target.
+void add_cross_entropy_loss(Tensor& limbs,
+                            const Tensor& largest,
+                            const Tensor& statistics,
+                            const Tensor& targets);
 // In place: logits become factor (softmax - onehot(target)); 0 in rows not counted and in padded
 // columns.
 void cross_entropy_backward(Tensor& logits,

@@ -56,8 +56,15 @@ void add_rows(Tensor& dx, const Tensor& dy, const Tensor& rows) {
 }
 
 double sum_of_squares(const Tensor& x) {
-  assert(x.contiguous());
-  return LOCKSTEP_OP(x.device(), sum_of_squares(x));
+  Tensor total = Tensor::zeros({1}, DType::f64, x.device());
+  add_sum_of_squares(total, x);
+  return total.to(Device{}).data<double>()[0];
+}
+
+void add_sum_of_squares(Tensor& total, const Tensor& x) {
+  assert(x.contiguous() && total.dtype() == DType::f64 && total.count() == 1);
+  assert(total.device() == x.device());
+  LOCKSTEP_OP(x.device(), add_sum_of_squares(total, x));
 }
 
 bool all_finite(const Tensor& x) {

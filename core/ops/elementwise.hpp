@@ -19,6 +19,8 @@ void gather_rows(Tensor& y, const Tensor& x, const Tensor& rows);
 void add_rows(Tensor& dx, const Tensor& dy, const Tensor& rows);
 // Sum of squares in double over contiguous blocks of 4,096 elements, blocks added in order. x flat.
 double sum_of_squares(const Tensor& x);
+// total (1) f64, on x's device, += that sum: the host does not wait for it.
+void add_sum_of_squares(Tensor& total, const Tensor& x);
 bool all_finite(const Tensor& x);
 // x = N(0, stddev^2) at global flat indices; see core/random.hpp. x (rows, columns) is the
 // rectangle [row0, row0 + rows) x [col0, col0 + columns) of a canonical matrix with `width`

@@ -132,11 +132,16 @@ void GradientSync::finish() {
   }
 }
 
-double GradientSync::norm() {
+Tensor GradientSync::sum_of_squares() const {
+  Tensor total = Tensor::zeros({1}, DType::f64, parts_->gradients.device());
+  if (parts_->fixed) return total;  // fixed_norm() goes over the gradients twice
+  parts_->for_counted(own_span_, [&](const Tensor& part) { add_sum_of_squares(total, part); });
+  return total;
+}
+
+double GradientSync::norm(const Tensor& squares) const {
   if (parts_->fixed) return parts_->fixed_norm(own_span_);
-  Tensor total = Tensor::zeros({1}, DType::f64);
-  parts_->for_counted(own_span_,
-                      [&](const Tensor& part) { total.data<double>()[0] += sum_of_squares(part); });
+  Tensor total = squares.to(Device{});
   parts_->all_reduce(total, Reduce::sum);
   return std::sqrt(total.data<double>()[0]);
 }

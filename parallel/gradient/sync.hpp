@@ -32,7 +32,11 @@ class GradientSync {
   void finish();  // all sums; collective
   // 2-norm over all parameters of the model, each element once (replicated and tied ones too); the
   // same bits on all ranks. Of the summed gradients, before any scaling. Collective.
-  double norm();
+  double norm() { return norm(sum_of_squares()); }
+  // The same in two steps, the host waiting in the second alone: this rank's part of the squares,
+  // (1) f64 where the gradients are, and the norm from it.
+  Tensor sum_of_squares() const;
+  double norm(const Tensor& squares) const;
   void gather_values();  // after the step: ZeRO-1's all-gather of the values; nothing otherwise
 
  private:

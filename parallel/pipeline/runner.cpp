@@ -93,12 +93,13 @@ std::size_t PipelineRunner::peak_saved_bytes() const { return parts_->peak_saved
 
 PassSeconds PipelineRunner::run(const StepBatch& batch,
                                 Context context,
-                                const WeightsDone& weights_done) {
+                                const WeightsDone& weights_done,
+                                ActionGraphs* graphs) {
   require(static_cast<int>(batch.microbatches.size()) == parts_->schedule.microbatches,
           "a step of ", batch.microbatches.size(), " microbatches does not fit a schedule of ",
           parts_->schedule.microbatches);
-  const auto pass = execute(
-      std::make_unique<TrainingPass>(parts_->setting, batch.microbatches, context, weights_done));
+  const auto pass = execute(std::make_unique<TrainingPass>(parts_->setting, batch.microbatches,
+                                                           context, weights_done, graphs));
   parts_->timeline = pass->take_timeline();
   parts_->peak_saved_bytes = std::max(parts_->peak_saved_bytes, pass->peak_saved_bytes());
   PassSeconds seconds;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/model/stage.hpp"
+#include "core/op_graph.hpp"
 #include "parallel/pipeline/action.hpp"
 #include "parallel/topology.hpp"
 
@@ -29,6 +30,20 @@ struct TimedAction {
 // The cut of a model for the ranks that a schedule places its stages on.
 StageMap stage_map(const Schedule& schedule, const std::vector<LayerSpec>& layers);
 
+// A rank's actions as graphs, by kind; the next one is noted while the last one runs. For a rank
+// alone: what waits for others cannot be noted.
+struct ActionGraphs {
+  ActionGraphs() = default;  // off
+  explicit ActionGraphs(Device device) : forward(device), backward(device), weights(device) {}
+
+  OpGraph& of(Action::Kind kind) {
+    if (kind == Action::Kind::forward) return forward;
+    return kind == Action::Kind::backward ? backward : weights;
+  }
+
+  OpGraph forward, backward, weights;
+};
+
 class PipelineRunner {
  public:
   // stages: this rank's virtual stages, in model order. stages and topology must outlive the
@@ -39,9 +54,12 @@ class PipelineRunner {
   // After the weight gradients of a microbatch of one of `stages`; microbatches come in order.
   using WeightsDone = std::function<void(std::size_t stage, int microbatch)>;
 
-  // F and B (and W) of every microbatch. Adds the sums of the loss terms where the last stage is;
-  // context.batch is set here.
-  PassSeconds run(const StepBatch& batch, Context context, const WeightsDone& weights_done = {});
+  // F and B (and W) of every microbatch. Adds the sums of the loss terms where the last stage is,
+  // on a GPU unread; context.batch is set here.
+  PassSeconds run(const StepBatch& batch,
+                  Context context,
+                  const WeightsDone& weights_done = {},
+                  ActionGraphs* graphs = nullptr);
   const std::vector<TimedAction>& timeline() const;  // of the last run
   const Schedule& schedule() const;
   // The most that was kept between two passes of any run so far (Stage::bytes_of), in bytes.

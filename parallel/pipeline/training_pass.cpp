@@ -18,11 +18,13 @@ double now() {
 TrainingPass::TrainingPass(const PipelineSetting& setting,
                            const std::vector<Batch>& batches,
                            const Context& context,
-                           const PipelineRunner::WeightsDone& weights_done)
+                           const PipelineRunner::WeightsDone& weights_done,
+                           ActionGraphs* graphs)
     : setting_(setting),
       batches_(batches),
       context_(context),
       weights_done_(weights_done),
+      graphs_(graphs),
       flights_(batches.size() * setting.stages.size()),
       sent_(static_cast<std::size_t>(setting.schedule.stages)) {
   // A microbatch without samples does not travel: every stage leaves it out.
@@ -39,7 +41,11 @@ void TrainingPass::execute() {
     TimedAction timed{a, now(), 0, 0};
     wait_for_input(a);
     timed.begin = now();
-    act(a);
+    if (graphs_ != nullptr) {
+      graphs_->of(a.kind).run([&] { act(a); });
+    } else {
+      act(a);
+    }
     timed.end = now();
     timeline_.push_back(timed);
     account(flight(a.stage, a.microbatch));

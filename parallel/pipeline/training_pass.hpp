@@ -15,7 +15,8 @@ class TrainingPass {
   TrainingPass(const PipelineSetting& setting,
                const std::vector<Batch>& batches,
                const Context& context,
-               const PipelineRunner::WeightsDone& weights_done);
+               const PipelineRunner::WeightsDone& weights_done,
+               ActionGraphs* graphs);
 
   void execute();
 
@@ -60,6 +61,7 @@ class TrainingPass {
   const std::vector<Batch>& batches_;
   const Context& context_;
   const PipelineRunner::WeightsDone& weights_done_;
+  ActionGraphs* graphs_;  // null: none
   std::vector<Action> actions_;
   std::vector<Flight> flights_;  // by microbatch, then stage
   std::vector<TimedAction> timeline_;

@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <map>
+#include <memory>
 #include <sys/mman.h>
 #include <utility>
 #include <vector>
@@ -13,9 +15,16 @@
 
 namespace emulation {
 
+struct Graph {
+  std::vector<Node> kinds;
+  std::vector<std::function<void()>> work;
+};
+
 struct Stream {
   std::deque<std::function<void()>> queue;
   std::uint64_t issued = 0, executed = 0;
+  std::unique_ptr<Graph> captured;  // while the stream is being captured
+  bool invalid = false;             // what was asked of it cannot be captured
 };
 
 struct Event {
@@ -30,8 +39,17 @@ constexpr std::size_t all_bytes = std::size_t{1} << 30;  // a GPU of 1 GiB
 
 struct Memory {
   std::vector<std::pair<void*, std::size_t>> segments;
+  std::map<const char*, std::size_t> locked;  // page-locked memory of the host
   std::size_t used = 0;
   int open = 0;  // depth of work under way
+
+  bool is_locked(const void* address) const {
+    const auto* at = static_cast<const char*>(address);
+    const auto next = locked.upper_bound(at);
+    if (next == locked.begin()) return false;
+    const auto& [first, bytes] = *std::prev(next);
+    return at < first + bytes;
+  }
 
   void protect(int mode) const {
     for (const auto& [first, bytes] : segments) mprotect(first, bytes, mode);
@@ -65,6 +83,23 @@ void run_until(Stream& stream, std::uint64_t position) {
   }
 }
 
+// Of a stream that is being captured: not to be waited for.
+bool capturing(Stream* stream) {
+  if (!stream->captured) return false;
+  stream->invalid = true;
+  return true;
+}
+
+// Memory of the host that is not page-locked would be read when the graph runs.
+bool can_copy(Stream* stream, const void* to, const void* from) {
+  if (!stream->captured) return true;
+  const auto lawful = [](const void* address) {
+    return on_device(address) || memory().is_locked(address);
+  };
+  stream->invalid = stream->invalid || !lawful(to) || !lawful(from);
+  return !stream->invalid;
+}
+
 void finish(const Event& event) {
   if (event.stream != nullptr) run_until(*event.stream, event.position);
 }
@@ -84,7 +119,12 @@ void with_device_memory(const std::function<void()>& work) {
   work();
 }
 
-void enqueue(cudaStream_t stream, std::function<void()> work) {
+void enqueue(cudaStream_t stream, std::function<void()> work, Node node) {
+  if (stream->captured) {
+    stream->captured->kinds.push_back(node);
+    stream->captured->work.push_back(std::move(work));
+    return;
+  }
   ++stream->issued;
   stream->queue.push_back(std::move(work));
 }
@@ -110,8 +150,12 @@ const char* cudaGetErrorString(cudaError_t error) {
 
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 
-// One GPU, or none as CUDA_VISIBLE_DEVICES says.
+// One GPU; none as CUDA_VISIBLE_DEVICES says, or where the driver is older than this runtime.
 cudaError_t cudaGetDeviceCount(int* count) {
+  int driver = 0, runtime = 0;
+  cudaDriverGetVersion(&driver);
+  cudaRuntimeGetVersion(&runtime);
+  if (driver < runtime) return cudaErrorInsufficientDriver;
   const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
   if (visible != nullptr && *visible == '\0') return cudaErrorNoDevice;
   *count = 1;
@@ -130,12 +174,17 @@ cudaError_t cudaDeviceGetPCIBusId(char* address, int bytes, int) {
   return cudaSuccess;
 }
 
+// LOCKSTEP_EMULATED_DRIVER=12080: that of CUDA 12.8.
 cudaError_t cudaDriverGetVersion(int* version) {
-  *version = 13000;
+  const char* asked = std::getenv("LOCKSTEP_EMULATED_DRIVER");
+  *version = asked != nullptr ? std::atoi(asked) : 13000;
   return cudaSuccess;
 }
 
-cudaError_t cudaRuntimeGetVersion(int* version) { return cudaDriverGetVersion(version); }
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  *version = 13000;
+  return cudaSuccess;
+}
 
 cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
   if (memory().used + bytes > emulation::all_bytes) return cudaErrorMemoryAllocation;
@@ -151,7 +200,9 @@ cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
 
 cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
   *pointer = std::malloc(bytes);
-  return *pointer == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
+  if (*pointer == nullptr) return cudaErrorMemoryAllocation;
+  memory().locked[static_cast<char*>(*pointer)] = bytes;
+  return cudaSuccess;
 }
 
 cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* all_bytes) {
@@ -165,7 +216,9 @@ cudaError_t cudaMemcpyAsync(void* to,
                             std::size_t bytes,
                             cudaMemcpyKind,
                             cudaStream_t stream) {
-  emulation::enqueue(stream, [=] { std::memcpy(to, from, bytes); });
+  if (!emulation::can_copy(stream, to, from)) return cudaErrorStreamCaptureUnsupported;
+  emulation::enqueue(
+      stream, [=] { std::memcpy(to, from, bytes); }, emulation::Node::copy);
   return cudaSuccess;
 }
 
@@ -178,17 +231,20 @@ cudaError_t cudaMemcpy2DAsync(void* to,
                               cudaMemcpyKind,
                               cudaStream_t stream) {
   if (row_bytes > to_stride || row_bytes > from_stride) return cudaErrorInvalidValue;
-  emulation::enqueue(stream, [=] {
+  if (!emulation::can_copy(stream, to, from)) return cudaErrorStreamCaptureUnsupported;
+  const auto copy = [=] {
     for (std::size_t row = 0; row < rows; ++row) {
       std::memcpy(static_cast<char*>(to) + row * to_stride,
                   static_cast<const char*>(from) + row * from_stride, row_bytes);
     }
-  });
+  };
+  emulation::enqueue(stream, copy, emulation::Node::copy);
   return cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream) {
-  emulation::enqueue(stream, [=] { std::memset(to, value, bytes); });
+  emulation::enqueue(
+      stream, [=] { std::memset(to, value, bytes); }, emulation::Node::fill);
   return cudaSuccess;
 }
 
@@ -198,10 +254,11 @@ cudaError_t cudaMemset2DAsync(void* to,
                               std::size_t row_bytes,
                               std::size_t rows,
                               cudaStream_t stream) {
-  emulation::enqueue(stream, [=] {
+  const auto fill = [=] {
     for (std::size_t row = 0; row < rows; ++row)
       std::memset(static_cast<char*>(to) + row * stride, value, row_bytes);
-  });
+  };
+  emulation::enqueue(stream, fill, emulation::Node::fill);
   return cudaSuccess;
 }
 
@@ -211,11 +268,14 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  if (emulation::capturing(stream)) return cudaErrorStreamCaptureUnsupported;
   emulation::run_until(*stream, stream->issued);
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  // CUDA takes it where the event is of the same capture; nothing of ours asks for that.
+  if (emulation::capturing(stream)) return cudaErrorStreamCaptureUnsupported;
   emulation::enqueue(stream, [at = *event] { emulation::finish(at); });
   return cudaSuccess;
 }
@@ -235,6 +295,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  if (emulation::capturing(stream)) return cudaErrorStreamCaptureUnsupported;
   *event = {stream, stream->issued, false};
   return cudaSuccess;
 }
@@ -253,4 +314,54 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t, cudaEvent_t) {
   *milliseconds = 1;
   return cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  if (emulation::capturing(stream)) return cudaErrorStreamCaptureUnmatched;
+  stream->captured = std::make_unique<emulation::Graph>();
+  stream->invalid = false;
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  *graph = nullptr;
+  if (!stream->captured) return cudaErrorStreamCaptureUnmatched;
+  const std::unique_ptr<emulation::Graph> captured = std::move(stream->captured);
+  if (stream->invalid) return cudaErrorStreamCaptureInvalidated;
+  *graph = new emulation::Graph(std::move(*captured));
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned) {
+  *executable = new emulation::Graph(*graph);
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecUpdate(cudaGraphExec_t executable,
+                                cudaGraph_t graph,
+                                cudaGraphExecUpdateResultInfo* info) {
+  info->result = executable->kinds.size() != graph->kinds.size()
+                     ? cudaGraphExecUpdateErrorTopologyChanged
+                 : executable->kinds != graph->kinds ? cudaGraphExecUpdateErrorNodeTypeChanged
+                                                     : cudaGraphExecUpdateSuccess;
+  if (info->result != cudaGraphExecUpdateSuccess) return cudaErrorGraphExecUpdateFailure;
+  executable->work = graph->work;
+  return cudaSuccess;
+}
+
+// Its nodes as they are now: a later update is not for this launch.
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  if (emulation::capturing(stream)) return cudaErrorStreamCaptureUnsupported;
+  for (std::size_t i = 0; i < executable->work.size(); ++i)
+    emulation::enqueue(stream, executable->work[i], executable->kinds[i]);
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  return cudaGraphDestroy(executable);
 }

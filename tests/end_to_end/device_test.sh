@@ -15,6 +15,20 @@ if ! "$lockstep" bench --model bert-tiny --sequence-length 16 --microbatch-size 
 fi
 make_corpora 60
 
+# Told before the first step: memory that will not do, with what it is for and what would help.
+"$mpirun" -n 2 "$lockstep" bench --model gpt2-1558m --layers 4000 --device cuda --microbatch-size 8 --global-batch-size 16 \
+  --steps 1 >memory.log 2>&1
+code=$?
+[ $code = 2 ] && grep -q 'error: --device cuda: cuda:[01] has .* GB free of .*, and rank [01] will need .* GB: parameters [0-9.]*, gradients .*; use a --microbatch-size below 8, --recompute full, --zero 1, more ranks' memory.log
+check $? "a model that no GPU holds is refused (code $code): $(grep -m 1 error: memory.log)"
+# A real driver is not older than the build; the emulated one is when asked.
+if LOCKSTEP_EMULATED_DRIVER=12080 "$lockstep" bench --model bert-tiny --device cuda --steps 1 >driver.log 2>&1; then
+  echo "ok    no emulated driver here"
+else
+  grep -q 'error: --device cuda: the NVIDIA driver is for CUDA 12.8, this build wants CUDA 13.0: update the driver' driver.log
+  check $? "a driver that is too old is named with its version and the one wanted"
+fi
+
 # train RANKS MODEL RUN OPTIONS...
 train() {
   local ranks=$1 model=$2 run=$3
@@ -29,6 +43,13 @@ same() {
   difference=$(worst "$model-cpu" "$model-$1" 10 1 10)
   within "$difference" "$2"
   check $? "$model $1: losses of 10 steps differ from the CPU's by $difference"
+}
+
+# graphs RUN PRECISION: four steps of that run again, as graphs.
+graphs() {
+  train 1 "$model" "$1-graph" --device cuda --precision "$2" --microbatch-size 4 --exit-at-step 4 --cuda-graph
+  [ -n "$(losses "$1-graph")" ] && [ "$(losses "$1" | head -n 4)" = "$(losses "$1-graph")" ]
+  check $? "$model --cuda-graph $2: the losses of a run without"
 }
 
 for model in gpt bert; do
@@ -65,6 +86,14 @@ code=$?
 [ $code = 0 ] || { [ $code = 2 ] && grep -q -e 'test messages arrived wrong' -e 'does not say' wrong.log; }
 check $? "an MPI that loses bytes of GPU memory is refused (code $code)"
 unset LOCKSTEP_EMULATED_MPI
+# Work launched as graphs, with other dropout masks every step: the same bits. Not where ranks wait for each other.
+for model in gpt bert; do
+  graphs $model-gpu fp32
+done
+"$mpirun" -n 2 "$lockstep" bench --model gpt-nano --tp 2 --device cuda --cuda-graph --steps 1 >graph.log 2>&1
+[ $? = 2 ] && grep -q -e '--cuda-graph is for a run of one rank, and this one has 2' graph.log
+check $? "--cuda-graph on two ranks is refused"
+model=gpt
 train 2 gpt gpt-dp2zero --device cuda --zero 1 --microbatch-size 4
 same dp2zero 1e-5
 model=bert
@@ -84,6 +113,7 @@ if grep -q -e avx512_bf16 -e amx_bf16 /proc/cpuinfo; then on_cpu=bf16; fi
 for model in gpt bert; do
   train 1 $model $model-bf16 $bf16 --microbatch-size 4
   same bf16 1e-2
+  graphs $model-bf16 bf16
   [ "$(losses $model-bf16)" != "$(losses $model-gpu)" ]
   check $? "$model bf16: rounds what fp32 does not"
   train 4 $model $model-bf16-tp2pp2 $bf16 --tp 2 --pp 2 --microbatch-size 2

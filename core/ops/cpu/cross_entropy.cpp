@@ -81,7 +81,8 @@ void cross_entropy_statistics(Tensor& statistics,
   });
 }
 
-ExactSum cross_entropy_loss(const Tensor& largest,
+void add_cross_entropy_loss(Tensor& limbs,
+                            const Tensor& largest,
                             const Tensor& statistics,
                             const Tensor& targets) {
   const index_t N = targets.count();
@@ -91,7 +92,8 @@ ExactSum cross_entropy_loss(const Tensor& largest,
     if (targets.data<std::int32_t>()[i] < 0) continue;
     loss += largest.data<double>()[i] + natural_log(sums[i]) - sums[N + i];
   }
-  return loss;
+  for (std::size_t i = 0; i < loss.limbs().size(); ++i)
+    limbs.data<std::int64_t>()[i] += loss.limbs()[i];
 }
 
 void cross_entropy_backward(Tensor& logits,

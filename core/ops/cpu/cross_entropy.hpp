@@ -14,7 +14,10 @@ void cross_entropy_statistics(Tensor& statistics,
                               const Tensor& largest,
                               VocabularySlice slice,
                               index_t shards = 1);
-ExactSum cross_entropy_loss(const Tensor& largest, const Tensor& statistics, const Tensor& targets);
+void add_cross_entropy_loss(Tensor& limbs,
+                            const Tensor& largest,
+                            const Tensor& statistics,
+                            const Tensor& targets);
 void cross_entropy_backward(Tensor& logits,
                             const Tensor& targets,
                             const Tensor& largest,

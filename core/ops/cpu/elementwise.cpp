@@ -125,7 +125,7 @@ void add_rows(Tensor& dx, const Tensor& dy, const Tensor& rows) {
   });
 }
 
-double sum_of_squares(const Tensor& x) {
+void add_sum_of_squares(Tensor& total, const Tensor& x) {
   std::vector<double> partial(
       static_cast<std::size_t>((x.count() + square_block - 1) / square_block));
   with_type(x.dtype(), [&](auto zero) {
@@ -138,7 +138,7 @@ double sum_of_squares(const Tensor& x) {
   });
   double sum = 0;
   for (const double value : partial) sum += value;
-  return sum;
+  total.data<double>()[0] += sum;
 }
 
 bool all_finite(const Tensor& x) {

@@ -92,7 +92,7 @@ __global__ void __launch_bounds__(threads) statistics_kernel(double* sums,
 }
 
 // One block; a fixed order for a given N.
-__global__ void __launch_bounds__(threads) loss_kernel(double* loss,
+__global__ void __launch_bounds__(threads) loss_kernel(std::int64_t* limbs,
                                                        const double* largest,
                                                        const double* sums,
                                                        const std::int32_t* targets,
@@ -103,7 +103,9 @@ __global__ void __launch_bounds__(threads) loss_kernel(double* loss,
     if (targets[row] >= 0) sum += largest[row] + log(sums[row]) - sums[N + row];
   }
   sum = block_sum(sum, shared);
-  if (threadIdx.x == 0) *loss = sum;
+  if (threadIdx.x != 0) return;
+  const ExactSum::Limbs terms = ExactSum::limbs_of(sum);
+  for (std::size_t i = 0; i < terms.size(); ++i) limbs[i] += terms[i];
 }
 
 template <typename T, int W>
@@ -169,16 +171,13 @@ void cross_entropy_statistics(Tensor& statistics,
   });
 }
 
-ExactSum cross_entropy_loss(const Tensor& largest,
+void add_cross_entropy_loss(Tensor& limbs,
+                            const Tensor& largest,
                             const Tensor& statistics,
                             const Tensor& targets) {
-  Tensor loss = Tensor::empty({1}, DType::f64, largest.device());
-  launch(Runtime::of(largest.device()).stream(), dim3(1), threads, loss_kernel, loss.data<double>(),
-         largest.data<double>(), statistics.data<double>(), targets.data<std::int32_t>(),
-         targets.count());
-  ExactSum sum;
-  sum += loss.to(Device{}).data<double>()[0];
-  return sum;
+  launch(Runtime::of(largest.device()).stream(), dim3(1), threads, loss_kernel,
+         limbs.data<std::int64_t>(), largest.data<double>(), statistics.data<double>(),
+         targets.data<std::int32_t>(), targets.count());
 }
 
 void cross_entropy_backward(Tensor& logits,

@@ -13,7 +13,10 @@ void cross_entropy_statistics(Tensor& statistics,
                               const Tensor& targets,
                               const Tensor& largest,
                               VocabularySlice slice);
-ExactSum cross_entropy_loss(const Tensor& largest, const Tensor& statistics, const Tensor& targets);
+void add_cross_entropy_loss(Tensor& limbs,
+                            const Tensor& largest,
+                            const Tensor& statistics,
+                            const Tensor& targets);
 void cross_entropy_backward(Tensor& logits,
                             const Tensor& targets,
                             const Tensor& largest,

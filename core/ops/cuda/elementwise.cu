@@ -109,13 +109,13 @@ __global__ void square_sums(double* partial, const T* x, index_t n) {
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
-// One block: partial[0] becomes the sum of all.
-__global__ void add_all(double* partial, index_t n) {
+// One block: the sum of all is added to *total.
+__global__ void add_all(double* total, const double* partial, index_t n) {
   __shared__ double shared[reduce_threads / warp_size];
   double sum = 0;
   for (index_t i = threadIdx.x; i < n; i += reduce_threads) sum += partial[i];
   sum = block_sum(sum, shared);
-  if (threadIdx.x == 0) partial[0] = sum;
+  if (threadIdx.x == 0) *total += sum;
 }
 
 // All writers write the same.
@@ -229,8 +229,8 @@ void add_rows(Tensor& dx, const Tensor& dy, const Tensor& rows) {
   cuda::embedding_backward(dx, dy, rows, 0);
 }
 
-double sum_of_squares(const Tensor& x) {
-  if (x.count() == 0) return 0;
+void add_sum_of_squares(Tensor& total, const Tensor& x) {
+  if (x.count() == 0) return;
   const dim3 blocks = blocks_for(x.count(), square_block);
   Tensor partial = Tensor::empty({static_cast<index_t>(blocks.x)}, DType::f64, x.device());
   cudaStream_t stream = Runtime::of(x.device()).stream();
@@ -239,8 +239,8 @@ double sum_of_squares(const Tensor& x) {
     launch(stream, blocks, reduce_threads, square_sums<T>, partial.data<double>(), x.data<T>(),
            x.count());
   });
-  launch(stream, dim3(1), reduce_threads, add_all, partial.data<double>(), partial.count());
-  return partial.range(0, 1).to(Device{}).data<double>()[0];
+  launch(stream, dim3(1), reduce_threads, add_all, total.data<double>(), partial.data<double>(),
+         partial.count());
 }
 
 bool all_finite(const Tensor& x) {

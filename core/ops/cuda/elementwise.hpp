@@ -12,7 +12,7 @@ void tanh_backward(Tensor& dx, const Tensor& dy, const Tensor& y);
 void scale(Tensor& x, double factor);
 void gather_rows(Tensor& y, const Tensor& x, const Tensor& rows);
 void add_rows(Tensor& dx, const Tensor& dy, const Tensor& rows);
-double sum_of_squares(const Tensor& x);
+void add_sum_of_squares(Tensor& total, const Tensor& x);
 bool all_finite(const Tensor& x);
 void fill_normal(Tensor& x,
                  std::uint64_t key,

@@ -21,7 +21,7 @@ struct LossParts {
   Parameter weight = random_parameter({V_padded, C}, 1), bias = random_parameter({V_padded}, 2);
   Tensor x = random_tensor({n, C}, DType::f64, 3);
   Tensor targets = Tensor::from<std::int32_t>({6, 0, -1, 3, 3}, {n});
-  std::vector<LossTerm> terms{{"lm", 1, {}, 8, 0}, {"other", 0.5, {}, 4, 0}};
+  std::vector<LossTerm> terms{{"lm", 1, {}, 8, 0, {}}, {"other", 0.5, {}, 4, 0, {}}};
   Context context = test::make_context(1, n);
 
   LossParts() { context.terms = &terms; }

@@ -29,7 +29,9 @@ void wait_for_block();
 // Every lane of the warp brings a value and gets that of lane `source`.
 std::uint64_t exchange(std::uint64_t bits, int source);
 int lane();
-void enqueue(cudaStream_t stream, std::function<void()> work);
+enum class Node { kernel, copy, fill };
+// What it does not tell of itself is a kernel.
+void enqueue(cudaStream_t stream, std::function<void()> work, Node node = Node::kernel);
 bool on_device(const void* address);
 // Device memory may be touched meanwhile; work that streams hold back stays undone.
 void with_device_memory(const std::function<void()>& work);

@@ -1,0 +1,11 @@
+// What core/gpu.hpp asks. No CUDA header: every build includes this, the CUDA builds define it.
+#pragma once
+
+#include "core/gpu.hpp"
+
+namespace lockstep::cuda {
+
+std::optional<GpuMemory> gpu_memory(Device device);
+std::string pci_address(Device device);
+
+}  // namespace lockstep::cuda

@@ -1,0 +1,22 @@
+#include "core/gpu.hpp"
+
+#include "core/cuda/gpu.hpp"
+#include "core/dispatch.hpp"
+
+namespace lockstep {
+namespace cpu {
+namespace {
+
+std::optional<GpuMemory> gpu_memory(Device) { return std::nullopt; }
+std::string pci_address(Device) { return ""; }
+
+}  // namespace
+}  // namespace cpu
+
+std::optional<GpuMemory> gpu_memory(Device device) {
+  return LOCKSTEP_DISPATCH(device, gpu_memory(device));
+}
+
+std::string pci_address(Device device) { return LOCKSTEP_DISPATCH(device, pci_address(device)); }
+
+}  // namespace lockstep

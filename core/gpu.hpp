@@ -1,0 +1,20 @@
+// What is known of a GPU before anything runs on it. Of the CPU: nothing.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+
+#include "core/device.hpp"
+
+namespace lockstep {
+
+struct GpuMemory {
+  std::size_t free_bytes = 0, all_bytes = 0;
+};
+
+// As the system sees it now, with what all processes took.
+std::optional<GpuMemory> gpu_memory(Device device);
+std::string pci_address(Device device);  // "0000:3b:00.0", as in /sys/bus/pci/devices; empty
+
+}  // namespace lockstep
