@@ -1,8 +1,7 @@
 #include "launch/attention_choice.hpp"
 
-#include <iostream>
-
 #include "core/ops/attention.hpp"
+#include "core/say.hpp"
 
 namespace lockstep {
 namespace {
@@ -61,7 +60,7 @@ AttentionKernels choose_attention(const Environment& environment,
       require(!by_name, "--attention cudnn: ", error.what(), "; use --attention auto or plain");
     });
     if (environment.rank() == 0)
-      std::cerr << "lockstep: attention is computed in fp32: " << error.what() << "\n";
+      say(build_string("lockstep: attention is computed in fp32: ", error.what()));
     return AttentionKernels::plain;
   }
   return kernels;

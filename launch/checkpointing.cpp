@@ -2,6 +2,8 @@
 
 #include <iostream>
 
+#include "launch/failure.hpp"
+
 namespace lockstep {
 namespace {
 
@@ -47,14 +49,13 @@ void Checkpointing::done(const SaveResult& result) {
   if (report_ == nullptr) return;
   report_->checkpoint(
       {result.step, result.bytes, result.blocked_seconds, result.seconds, result.path});
-  if (!result.warning.empty())
-    std::cerr << "lockstep: warning: older checkpoints stay: " << result.warning << "\n";
+  if (!result.warning.empty()) print_warning("older checkpoints stay: " + result.warning);
 }
 
 void Checkpointing::failed(const AgreedError& error) const {
   if (!error.speaker()) return;
-  std::cerr << "lockstep: warning: step " << in_flight_ << " is not saved: " << error.what()
-            << "; training goes on\n";
+  print_warning(
+      build_string("step ", in_flight_, " is not saved: ", error.what(), "; training goes on"));
 }
 
 // Steps may be faster than the disk all the time: once a minute will do.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <iostream>
 #include <set>
 
 #include "data/loader.hpp"
@@ -60,8 +59,7 @@ bool Continuation::load(const std::string& step_directory, Place& place) {
     return true;
   } catch (const AgreedError& error) {
     if (error.code() == ExitCode::refused) throw;
-    if (error.speaker())
-      std::cerr << "lockstep: warning: " << error.what() << "; trying an older one\n";
+    if (error.speaker()) print_warning(build_string(error.what(), "; trying an older one"));
     return false;
   }
 }

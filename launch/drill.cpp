@@ -5,7 +5,6 @@
 #include <csignal>
 #include <cstring>
 #include <fcntl.h>
-#include <iostream>
 #include <limits>
 #include <sstream>
 #include <thread>
@@ -13,6 +12,7 @@
 
 #include "core/durable_file.hpp"
 #include "core/error.hpp"
+#include "core/say.hpp"
 #include "launch/option_values.hpp"
 
 namespace lockstep {
@@ -135,7 +135,7 @@ void Drills::before_passes(std::int64_t step, ParameterStore& store) {
   const Drill drill = *due;
   drills_.erase(due);
   record(directory_, drill.spec);
-  std::cerr << build_string("lockstep: drill: ", drill.spec, " on rank ", rank_, "\n");
+  say(build_string("lockstep: drill: ", drill.spec, " on rank ", rank_));
   begin(drill, store);
   before_passes(step, store);
 }

@@ -1,6 +1,5 @@
 #include "launch/failure.hpp"
 
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
@@ -11,6 +10,8 @@
 #include <random>
 #include <thread>
 #include <unistd.h>
+
+#include "core/say.hpp"
 
 namespace lockstep {
 namespace {
@@ -61,17 +62,10 @@ int flushed(int code) {
 
 void print_error(const std::string& message, const std::string& prefix) {
   std::cout.flush();
-  std::string line = prefix + "lockstep: error: " + message;
-  std::replace(line.begin(), line.end(), '\n', ' ');
-  line += '\n';
-  std::size_t written = 0;
-  while (written < line.size()) {
-    const ssize_t count = ::write(STDERR_FILENO, line.data() + written, line.size() - written);
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return;  // nobody listens
-    written += static_cast<std::size_t>(count);
-  }
+  say(prefix + "lockstep: error: " + message);
 }
+
+void print_warning(const std::string& message) { say("lockstep: warning: " + message); }
 
 std::string rank_prefix(const Environment& environment, const LayoutOptions& layout) {
   const int rank = environment.rank();

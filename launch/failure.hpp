@@ -11,9 +11,9 @@
 
 namespace lockstep {
 
-// One write(2) of "lockstep: error: message" and a line end, behind prefix ("[rank 3 dp0 pp1 tp1]
-// "); other lines of the message are joined to it.
+// "lockstep: error: message", behind prefix ("[rank 3 dp0 pp1 tp1] ").
 void print_error(const std::string& message, const std::string& prefix = "");
+void print_warning(const std::string& message);
 // Empty for rank 0; otherwise with the coordinates, as far as the degrees fit the ranks.
 std::string rank_prefix(const Environment& environment, const LayoutOptions& layout);
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/durable_file.hpp"
+#include "launch/failure.hpp"
 #include "parallel/checkpoint/checkpoint.hpp"
 
 namespace lockstep {
@@ -66,7 +67,7 @@ void RunDirectory::tidy() const {
   try {
     clean(number_ - 1);
   } catch (const Error& error) {
-    std::cerr << "lockstep: warning: " << error.what() << "\n";
+    print_warning(error.what());
   }
 }
 

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <iostream>
 #include <optional>
 
 #include "core/optim/learning_rate.hpp"
@@ -243,11 +242,10 @@ Pretrain::Outcome Pretrain::handle_nonfinite(const StepBatch& batch,
     rewind(step);
   }
   if (report_) {
-    std::cerr << "lockstep: warning: " << what
-              << (skips
-                      ? "; its gradients are dropped"
-                      : build_string("; going back to step ", place_.step, ", past the data since"))
-              << " (" << on_nonfinite_.count_text() << ")\n";
+    const std::string next =
+        skips ? "its gradients are dropped"
+              : build_string("going back to step ", place_.step, ", past the data since");
+    print_warning(build_string(what, "; ", next, " (", on_nonfinite_.count_text(), ")"));
     report_->nonfinite({step, place, skips ? "skip" : "rewind", place_.step});
   }
   return skips ? Outcome::skipped : Outcome::again;

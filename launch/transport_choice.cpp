@@ -1,13 +1,13 @@
 #include "launch/transport_choice.hpp"
 
 #include <algorithm>
-#include <iostream>
 #include <unistd.h>
 #include <vector>
 
 #include "core/gpu.hpp"
 #include "core/nccl.hpp"
 #include "core/random.hpp"
+#include "core/say.hpp"
 
 namespace lockstep {
 namespace {
@@ -132,8 +132,8 @@ void choose_transport(const Environment& environment, TransportChoice choice, De
     require(automatic, "--transport cuda-aware: ", why_staged, "; use --transport staged or auto");
   });
   if (environment.rank() == 0) {
-    std::cerr << "lockstep: tensors travel by way of the CPU: " << why_not << ", and " << why_staged
-              << "\n";
+    say(build_string("lockstep: tensors travel by way of the CPU: ", why_not, ", and ",
+                     why_staged));
   }
 }
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "core/say.hpp"
 
 namespace lockstep::mpi {
 namespace {
@@ -63,12 +64,10 @@ void Deadline::wait(std::chrono::seconds limit) {
   std::unique_lock lock(mutex_);
   const auto more = rank_ == 0 ? std::chrono::seconds(0) : for_rank_0_to_speak;
   if (kept_changed_.wait_for(lock, limit + more, [this] { return kept_; })) return;
-  const std::string line =
-      build_string(rank_ == 0 ? std::string() : build_string("[rank ", rank_, "] "),
+  say(build_string(rank_ == 0 ? std::string() : build_string("[rank ", rank_, "] "),
                    "lockstep: error: ", call_, " has not returned for ", limit.count(),
                    " s: a rank, a daemon or the network does not answer; ",
-                   "start again, or allow more time with ", variable, "\n");
-  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
+                   "start again, or allow more time with ", variable));
   ::_exit(static_cast<int>(ExitCode::stuck));
 }
 

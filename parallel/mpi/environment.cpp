@@ -12,6 +12,7 @@
 
 #include <mpi.h>
 
+#include "core/say.hpp"
 #include "parallel/mpi/check.hpp"
 #include "parallel/mpi/communicator.hpp"
 #include "parallel/mpi/deadline.hpp"
@@ -143,8 +144,8 @@ Environment::Environment() : parts_(std::make_unique<Parts>()) {
 Environment::~Environment() {
   if (!parts_->launched) return;
   if (std::uncaught_exceptions() > parts_->uncaught_at_start && !all_ranks_meet()) {
-    std::cerr << "lockstep: error: rank " << rank() << " of " << size()
-              << " ends alone because of an exception; ending all ranks\n";
+    say(build_string("lockstep: error: rank ", rank(), " of ", size(),
+                     " ends alone because of an exception; ending all ranks"));
     abort(ExitCode::failed);
   }
   const mpi::Deadline deadline("MPI_Finalize", rank(), mpi::patience_with_mpi(size()));
