@@ -73,6 +73,7 @@ struct AttentionPlans::State {
   const Plan& plan(Runtime& runtime, const AttentionShape& shape) {
     const auto found = plans.find(shape);
     if (found != plans.end()) return found->second;
+    runtime.stop_noting();
     Plan& plan = plans[shape];
     try {
       if (handle == nullptr) handle = make_cudnn_handle(runtime.stream());
