@@ -93,6 +93,14 @@ std::string AttentionPlans::why_not(Runtime& runtime, const AttentionShape& shap
   return state_->plan(runtime, shape).refused;
 }
 
+index_t AttentionPlans::scratch_bytes(Runtime& runtime, const AttentionShape& shape) {
+  const index_t num_rows = shape.B * shape.NH * shape.T;
+  const index_t dots = shape.backward ? num_rows : 0;
+  const index_t dq_sum = shape.backward && !shape.deterministic ? num_rows * shape.HS : 0;
+  return state_->plan(runtime, shape).workspace_bytes +
+         (dots + dq_sum) * static_cast<index_t>(size_of(DType::f32));
+}
+
 void AttentionPlans::run(Runtime& runtime,
                          const AttentionShape& shape,
                          const AttentionBuffers& buffers) {

@@ -16,6 +16,8 @@ AttentionPlans::~AttentionPlans() = default;
 
 std::string AttentionPlans::why_not(Runtime&, const AttentionShape&) { return absent; }
 
+index_t AttentionPlans::scratch_bytes(Runtime&, const AttentionShape&) { return 0; }
+
 void AttentionPlans::run(Runtime&, const AttentionShape&, const AttentionBuffers&) { fail(absent); }
 
 }  // namespace lockstep::cuda
