@@ -66,6 +66,12 @@ class Binding {
 
 }  // namespace
 
+std::string cudnn_found() {
+  if (!cudnn().missing.empty()) return cudnn().missing;
+  const std::size_t version = cudnn().version();
+  return build_string(version / 10000, ".", version / 100 % 100, ".", version % 100);
+}
+
 struct AttentionPlans::State {
   cudnnHandle_t handle = nullptr;  // lives as long as the process, like the Runtime
   std::map<AttentionShape, Plan> plans;

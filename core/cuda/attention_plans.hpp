@@ -42,6 +42,8 @@ struct AttentionBuffers {
 // Rows of the mask start at 16 bytes.
 constexpr index_t mask_stride(index_t T) { return (T + 7) / 8 * 8; }
 
+std::string cudnn_found();  // "9.19.0", or why cuDNN is not to be had
+
 class AttentionPlans {
  public:
   AttentionPlans();
