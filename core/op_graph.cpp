@@ -11,7 +11,7 @@ namespace {
 
 // Ops of the CPU run when they are asked for.
 void begin_graph(Device) {}
-bool launch_graph(Device, void*&) { return false; }
+GraphLaunch launch_graph(Device, void*&) { return GraphLaunch::none; }
 void drop_graph(Device) {}
 void destroy_graph(Device, void*) {}
 
@@ -31,7 +31,7 @@ class Noting {
   Noting(const Noting&) = delete;
   Noting& operator=(const Noting&) = delete;
 
-  bool launch(void*& executable) {
+  GraphLaunch launch(void*& executable) {
     launched_ = true;
     return LOCKSTEP_DISPATCH(device_, launch_graph(device_, executable));
   }
@@ -54,8 +54,9 @@ void OpGraph::run(const std::function<void()>& ops) {
   }
   Noting noting(device_);
   ops();
-  if (noting.launch(executable_)) ++made_;
-  ++launched_;
+  const GraphLaunch launch = noting.launch(executable_);
+  if (launch == GraphLaunch::anew) ++made_;
+  if (launch != GraphLaunch::none) ++launched_;
 }
 
 }  // namespace lockstep

@@ -20,7 +20,9 @@ class OpGraph {
   OpGraph& operator=(const OpGraph&) = delete;
 
   // Calls ops. The first two times they run one by one: libraries then choose their algorithms.
-  // Later they are noted, and run when ops returns; when it throws, none of them runs.
+  // Later they are noted, and run when ops returns; when it throws, none of them runs. A library
+  // that must prepare a shape it has not met ends the noting: the ops so far run, and the rest one
+  // by one.
   void run(const std::function<void()>& ops);
 
   std::int64_t num_made() const { return made_; }  // graphs made anew, not only updated

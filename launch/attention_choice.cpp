@@ -1,30 +1,23 @@
 #include "launch/attention_choice.hpp"
 
-#include "core/ops/attention.hpp"
 #include "core/say.hpp"
 
 namespace lockstep {
-namespace {
 
-// What this rank's layers will ask for; only presence and size of the tensors count.
-AttentionSpec spec_of(const TrainerConfig& config,
-                      AttentionKernels kernels,
-                      index_t microbatch_size) {
+AttentionSpec attention_spec(const TrainerConfig& config, index_t microbatch_size) {
   AttentionSpec spec;
   spec.B = microbatch_size;
   spec.T_q = spec.T_k = config.sequence_length;
   spec.heads = spec.kv_heads = config.model.heads / config.degrees.tp;
   spec.head_size = config.model.head_size;
   spec.mask = config.model.mask;
-  spec.kernels = kernels;
+  spec.kernels = config.attention;
   if (config.model.objective != Objective::causal)
     spec.lengths = Tensor::zeros({spec.B}, DType::i32, config.device);
   spec.dropout = config.model.attention_dropout;
   spec.sample_ids = Tensor::zeros({spec.B}, DType::i64, config.device);
   return spec;
 }
-
-}  // namespace
 
 AttentionChoice attention_choice_named(const std::string& name) {
   if (name == "plain") return AttentionChoice::plain;
@@ -35,7 +28,8 @@ AttentionChoice attention_choice_named(const std::string& name) {
 AttentionKernels choose_attention(const Environment& environment,
                                   AttentionChoice choice,
                                   const TrainerConfig& config,
-                                  index_t microbatch_size) {
+                                  index_t microbatch_size,
+                                  bool reproducible) {
   const bool by_name = choice == AttentionChoice::cudnn;
   const bool on_gpu = config.device.kind == Device::Kind::cuda;
   const bool rounds = config.precision == DType::bf16;
@@ -44,15 +38,17 @@ AttentionKernels choose_attention(const Environment& environment,
             "--device cuda");
     require(!by_name || rounds, "--attention cudnn reads bf16; leave it out or use ",
             "--precision bf16");
+    require(!by_name || !reproducible, "--attention cudnn sums in an order that changes; with ",
+            "--reproducible use --attention deterministic or plain");
   });
   if (choice == AttentionChoice::plain || !on_gpu || !rounds) return AttentionKernels::plain;
-  const AttentionKernels kernels = choice == AttentionChoice::deterministic
-                                       ? AttentionKernels::deterministic
-                                       : AttentionKernels::cudnn;
+  const bool in_one_order = choice == AttentionChoice::deterministic || reproducible;
+  TrainerConfig wished = config;
+  wished.attention = in_one_order ? AttentionKernels::deterministic : AttentionKernels::cudnn;
   try {
     environment.agree([&] {
       const std::string reason =
-          why_plain_attention(config.device, spec_of(config, kernels, microbatch_size));
+          why_plain_attention(config.device, attention_spec(wished, microbatch_size));
       require(reason.empty(), reason);
     });
   } catch (const AgreedError& error) {
@@ -63,7 +59,7 @@ AttentionKernels choose_attention(const Environment& environment,
       say(build_string("lockstep: attention is computed in fp32: ", error.what()));
     return AttentionKernels::plain;
   }
-  return kernels;
+  return wished.attention;
 }
 
 }  // namespace lockstep

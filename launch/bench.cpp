@@ -135,7 +135,8 @@ int run_bench(const Environment& environment, const BenchOptions& options) {
     require(config.degrees.cp == 1 || config.device.kind == Device::Kind::cpu, "--cp ",
             config.degrees.cp, " runs on the CPU only: use --device cpu, or --cp 1");
     check_effects(options, {config.degrees, config.model, config.sequence_length, false});
-    if (options.numerics.reproducible) {
+    config.timed_products = times_products(options.numerics.reproducible, config.degrees);
+    if (fixes_sums(options.numerics.reproducible, config.device)) {
       config.sums = fixed_order(config.model, config.degrees, options.global_batch_size,
                                 options.microbatch_size);
       config.gradient_leaves =
@@ -144,7 +145,8 @@ int run_bench(const Environment& environment, const BenchOptions& options) {
   });
   stay_near(environment, config.device, options.numerics.threads);
   const int threads = set_threads(environment, options.numerics.threads);
-  choose_transport(environment, options.numerics.transport, config.device);
+  choose_transport(environment, options.numerics.transport, config.device,
+                   options.numerics.reproducible);
   config.precision = options.numerics.precision;
   environment.agree([&] {
     config.schedule = schedule_of(
@@ -156,8 +158,8 @@ int run_bench(const Environment& environment, const BenchOptions& options) {
   config.recompute = options.layout.recompute;
   config.clip_norm = 1;
   config.seed = options.seed;
-  config.attention =
-      choose_attention(environment, options.numerics.attention, config, options.microbatch_size);
+  config.attention = choose_attention(environment, options.numerics.attention, config,
+                                      options.microbatch_size, options.numerics.reproducible);
   const bool causal = config.model.objective == Objective::causal;
   require_gpu_memory(environment, config,
                      {options.microbatch_size, 1.0, causal ? 1.0 : masked_percent / 100.0, false});

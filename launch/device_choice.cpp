@@ -25,21 +25,17 @@ Device choose_device(const Environment& environment,
                      DeviceChoice choice,
                      DType precision,
                      bool reproducible) {
-  if (choice == DeviceChoice::cpu) return the_cpu(precision);
-  if (reproducible) {
-    require(choice == DeviceChoice::automatic,
-            "--reproducible is computed on the CPU alone; use --device cpu");
-    return the_cpu(precision);
-  }
+  const bool by_name = choice == DeviceChoice::cuda;
+  if (choice == DeviceChoice::cpu || (reproducible && !by_name)) return the_cpu(precision);
   if (precision == DType::f64) {
-    require(choice == DeviceChoice::automatic, "--precision fp64 is computed on the CPU alone; ",
+    require(!by_name, "--precision fp64 is computed on the CPU alone; ",
             "use --device cpu, or --precision fp32 with --device cuda");
     return {};
   }
   std::string reason;
   const int gpus = num_gpus(&reason);
   if (gpus == 0) {
-    require(choice == DeviceChoice::automatic, "--device cuda: ", reason, "; or use --device cpu");
+    require(!by_name, "--device cuda: ", reason, "; or use --device cpu");
     return the_cpu(precision);
   }
   return {Device::Kind::cuda, environment.local_rank() % gpus};

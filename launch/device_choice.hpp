@@ -13,8 +13,8 @@ DeviceChoice device_choice_named(const std::string& name);  // "auto", "cpu", "c
 
 // The CPU, or the GPU whose number is this rank's among the ranks of its node, in turn when there
 // are more ranks than GPUs; CUDA_VISIBLE_DEVICES says which GPUs there are. automatic: a GPU where
-// one is and `precision` can be computed there, in the order of sums asked for. Throws Error
-// (refused) saying what is missing.
+// one is and `precision` can be computed there, but the CPU where reproducible: its bits are those
+// of every layout. Throws Error (refused) saying what is missing.
 Device choose_device(const Environment& environment,
                      DeviceChoice choice,
                      DType precision,

@@ -33,7 +33,8 @@ LoaderConfig loader_config(const EvalOptions& options,
   data.dp_degree = topology.degrees().dp;
   data.cp_rank = topology.cp_rank();
   data.cp_degree = topology.degrees().cp;
-  leave_out_padding(data, topology.degrees(), device, false, options.reproducible);
+  leave_out_padding(data, topology.degrees(), device, false,
+                    fixes_sums(options.reproducible, device));
   return data;
 }
 
@@ -69,13 +70,13 @@ int run_eval(const Environment& environment, const EvalOptions& options) {
         std::find(corpus.splits.begin(), corpus.splits.end(), options.split) != corpus.splits.end(),
         "--corpus ", options.corpus, " has no split ", options.split);
   });
-  choose_transport(environment, options.transport, device);
+  choose_transport(environment, options.transport, device, options.reproducible);
   TrainerConfig config = inference_config(saved, degrees, device);
   environment.agree([&] {
-    if (options.reproducible) config.sums = fixed_order(saved.model, degrees);
+    if (fixes_sums(options.reproducible, device)) config.sums = fixed_order(saved.model, degrees);
   });
-  config.attention =
-      choose_attention(environment, options.attention, config, options.microbatch_size);
+  config.attention = choose_attention(environment, options.attention, config,
+                                      options.microbatch_size, options.reproducible);
   Trainer trainer(environment, config);
   std::unique_ptr<ValidationLoader> loader;
   environment.agree([&] {

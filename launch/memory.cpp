@@ -8,6 +8,7 @@
 
 #include "core/model/activation_plan.hpp"
 #include "core/nn/losses.hpp"
+#include "launch/attention_choice.hpp"
 #include "parallel/pipeline/saved_peak.hpp"
 
 namespace lockstep {
@@ -68,8 +69,37 @@ MicrobatchSize microbatch_size(const TrainerConfig& config, const MemoryFacts& f
   return size;
 }
 
-// The largest moment: in the backward pass of a block's mlp (what the block kept is there again
-// after a recompute), or a chunk of logits; and messages between stages, two either way.
+// What a GPU takes at most in the backward pass of a block's attention: gradients as wide as the
+// model that the block still holds, those of attention's output and of q, k and v, and the op's
+// own.
+index_t attention_workspace(const TrainerConfig& config, const MicrobatchSize& size, index_t n) {
+  if (config.device.kind == Device::Kind::cpu) return 0;
+  const ModelConfig& model = config.model;
+  const index_t widths = model.norm == NormPlace::post ? 6 : 4;
+  const index_t heads = size.rows * model.heads * model.head_size / config.degrees.tp;
+  return (widths * n * model.width + 4 * heads) *
+             static_cast<index_t>(size_of(value_type(config.precision))) +
+         attention_scratch_bytes(config.device, attention_spec(config, size.sentences), true);
+}
+
+// A chunk of logits, in bf16 with its rounded gradient (a single chunk's is kept), or the weight's
+// gradient once more: a GPU's products are timed into results of their own.
+index_t logits_workspace(const TrainerConfig& config, const MicrobatchSize& size) {
+  const ModelConfig& model = config.model;
+  const index_t chunk = std::min(size.predicted, VocabularyLoss::default_chunk_rows);
+  const index_t V_local = model.padded_vocab / config.degrees.tp;
+  const bool rounds = config.precision == DType::bf16 && chunk < size.predicted;
+  const index_t rounded = rounds ? chunk * V_local * static_cast<index_t>(size_of(DType::bf16)) : 0;
+  const bool times = config.timed_products && config.device.kind == Device::Kind::cuda;
+  const index_t elements = std::max(chunk * V_local, times ? V_local * model.width : 0);
+  const index_t inputs = (size.rows + 2 * size.predicted) * model.width;  // also as picked
+  return (elements + inputs) * static_cast<index_t>(size_of(value_type(config.precision))) +
+         rounded;
+}
+
+// The largest moment: in the backward pass of a block's mlp or of its attention (what the block
+// kept is there again after a recompute), or with logits; and messages between stages, two either
+// way.
 double estimate_workspace(const TrainerConfig& config, const MicrobatchSize& size) {
   const ModelConfig& model = config.model;
   ActivationSetup setup = activation_setup(config);
@@ -79,12 +109,11 @@ double estimate_workspace(const TrainerConfig& config, const MicrobatchSize& siz
   const index_t recomputed = activation_bytes(model, a_block, setup, size).after_forward - kept;
   const index_t tp = config.degrees.tp, N = size.rows;
   const index_t n = config.sequence_parallel ? N / tp : N, C = model.width;
-  const index_t mlp = N * (2 * model.ffn_width / tp + C) + 2 * n * C;
-  const index_t chunk = std::min(size.predicted, VocabularyLoss::default_chunk_rows);
-  const index_t logits = chunk * model.padded_vocab / tp + N * C;
-  const index_t messages = config.degrees.pp > 1 ? 4 * n * C : 0;
   const auto bytes = static_cast<index_t>(size_of(value_type(config.precision)));
-  return static_cast<double>(std::max(mlp * bytes + recomputed, logits * bytes) + messages * bytes);
+  const index_t mlp = (N * (2 * model.ffn_width / tp + C) + 2 * n * C) * bytes;
+  const index_t block = std::max(mlp, attention_workspace(config, size, n)) + recomputed;
+  const index_t messages = config.degrees.pp > 1 ? 4 * n * C * bytes : 0;
+  return static_cast<double>(std::max(block, logits_workspace(config, size)) + messages);
 }
 
 }  // namespace

@@ -8,6 +8,14 @@
 
 namespace lockstep {
 
+bool fixes_sums(bool reproducible, Device device) {
+  return reproducible && device.kind == Device::Kind::cpu;
+}
+
+bool times_products(bool reproducible, const Degrees& degrees) {
+  return !reproducible && degrees.tp == 1;
+}
+
 index_t tensor_shards(const ModelConfig& model) {
   return shards_of(std::gcd(std::gcd(model.heads, model.ffn_width), model.padded_vocab));
 }

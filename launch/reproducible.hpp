@@ -8,6 +8,13 @@
 
 namespace lockstep {
 
+// On the CPU --reproducible fixes the order of all sums, whatever the layout. On a GPU it gives one
+// layout the same bits in every run, by leaving nothing to a clock or to what is done first.
+bool fixes_sums(bool reproducible, Device device);
+// Whether a GPU's products are timed (core/ops/gemm). Ranks of tp compute some parameters'
+// gradients each for itself and must get the same bits.
+bool times_products(bool reproducible, const Degrees& degrees);
+
 // Of heads, ffn width and padded vocabulary: one number of shards for all, at most 8.
 index_t tensor_shards(const ModelConfig& model);
 

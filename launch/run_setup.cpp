@@ -68,14 +68,15 @@ RunSetup read_setup(const RunOptions& options, const Environment& environment) {
   setup.data.prefetch = options.prefetch;
   setup.data.dp_degree = setup.degrees.dp;
   setup.data.cp_degree = setup.degrees.cp;
+  const bool fixed = fixes_sums(options.numerics.reproducible, setup.device);
   leave_out_padding(setup.data, setup.degrees, setup.device, options.layout.sequence_parallel,
-                    options.numerics.reproducible);
+                    fixed);
   setup.validation = validation_data(options, setup.data);
   check_effects(options,
                 {setup.degrees, setup.model, setup.sequence_length, setup.validation.has_value()});
   require(setup.degrees.cp == 1 || setup.device.kind == Device::Kind::cpu, "--cp ",
           setup.degrees.cp, " runs on the CPU only: use --device cpu, or --cp 1");
-  if (options.numerics.reproducible) {
+  if (fixed) {
     fixed_order(setup.model, setup.degrees, options.global_batch_size, options.microbatch_size);
   }
   setup.schedule = schedule_of(
@@ -97,7 +98,8 @@ TrainerConfig trainer_config(const RunOptions& options, const RunSetup& setup) {
   config.recompute = options.layout.recompute;
   config.attention = setup.attention;
   config.graphs = options.numerics.cuda_graph;
-  if (options.numerics.reproducible) {
+  config.timed_products = times_products(options.numerics.reproducible, config.degrees);
+  if (fixes_sums(options.numerics.reproducible, setup.device)) {
     config.sums =
         fixed_order(setup.model, setup.degrees, options.global_batch_size, options.microbatch_size);
     config.gradient_leaves =

@@ -381,9 +381,11 @@ int run_pretrain(const Environment& environment, const RunOptions& options) {
   if (RunDirectory(options.output).finished(environment, options.resume)) return 0;
   if (options.trace) environment.start_log();  // groups made from here on are noted
   stay_near(environment, setup.device, options.numerics.threads);
-  choose_transport(environment, options.numerics.transport, setup.device);
-  setup.attention = choose_attention(environment, options.numerics.attention,
-                                     trainer_config(options, setup), options.microbatch_size);
+  choose_transport(environment, options.numerics.transport, setup.device,
+                   options.numerics.reproducible);
+  setup.attention =
+      choose_attention(environment, options.numerics.attention, trainer_config(options, setup),
+                       options.microbatch_size, options.numerics.reproducible);
   const bool causal = setup.model.objective == Objective::causal;
   require_gpu_memory(
       environment, trainer_config(options, setup),

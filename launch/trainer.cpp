@@ -7,6 +7,7 @@
 #include "core/checksum.hpp"
 #include "core/nn/losses.hpp"
 #include "core/ops/elementwise.hpp"
+#include "core/ops/gemm.hpp"
 #include "core/optim/clip.hpp"
 #include "parallel/pipeline/schedules.hpp"
 
@@ -72,6 +73,7 @@ Trainer::Trainer(const Environment& environment, const TrainerConfig& config)
       graphs_(config.graphs ? std::make_unique<StepGraphs>(config.device)
                             : std::make_unique<StepGraphs>()) {
   assert(!config.graphs || environment.size() == 1);
+  time_products(config.device, config.timed_products);
   if (!config.sums.fixed) return;
   for (const StageRange range : stages_.of_rank(topology_.pp_rank())) {
     shard_trees_.emplace_back(store_.gradients_of(range), config.gradient_leaves,

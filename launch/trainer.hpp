@@ -38,7 +38,8 @@ struct TrainerConfig {
   Summation sums;
   int gradient_leaves = 1;
   std::uint64_t seed = 0;
-  bool graphs = false;  // ops of a step launched as graphs: a world of one rank, on a GPU
+  bool timed_products = false;  // on a GPU (core/ops/gemm)
+  bool graphs = false;          // ops of a step launched as graphs: a world of one rank, on a GPU
 };
 
 // What a rank has to say before a step; all then hear what any rank said.

@@ -107,7 +107,10 @@ TransportChoice transport_choice_named(const std::string& name) {
   return name == "nccl" ? TransportChoice::nccl : TransportChoice::automatic;
 }
 
-void choose_transport(const Environment& environment, TransportChoice choice, Device device) {
+void choose_transport(const Environment& environment,
+                      TransportChoice choice,
+                      Device device,
+                      bool reproducible) {
   const bool automatic = choice == TransportChoice::automatic;
   if (!automatic)
     environment.agree([&] {
@@ -120,7 +123,8 @@ void choose_transport(const Environment& environment, TransportChoice choice, De
   if (choice == TransportChoice::staged) return;
   std::string why_not;
   if (choice != TransportChoice::cuda_aware) {
-    why_not = why_not_nccl(environment, device);
+    why_not = reproducible ? "--reproducible wants sums in rank order, and NCCL has its own"
+                           : why_not_nccl(environment, device);
     if (why_not.empty()) return environment.use_transport(Transport::nccl);
     environment.agree([&] {
       require(automatic, "--transport nccl: ", why_not, "; use --transport staged or auto");

@@ -11,6 +11,7 @@
 #include "core/optim/learning_rate.hpp"
 #include "data/loader.hpp"
 #include "launch/compare_layouts.hpp"
+#include "launch/reproducible.hpp"
 #include "launch/run_setup.hpp"
 #include "launch/throughput.hpp"
 
@@ -96,16 +97,17 @@ int run_verify(const Environment& environment, const VerifyOptions& options) {
   set_threads(environment, run.numerics.threads);
   RunSetup setup;
   environment.agree([&] { setup = read_setup(run, environment); });
-  choose_transport(environment, run.numerics.transport, setup.device);
+  const bool reproducible = run.numerics.reproducible;
+  choose_transport(environment, run.numerics.transport, setup.device, reproducible);
   setup.attention = choose_attention(environment, run.numerics.attention,
-                                     trainer_config(run, setup), run.microbatch_size);
+                                     trainer_config(run, setup), run.microbatch_size, reproducible);
   const LearningRate rate{run.learning_rate, run.min_learning_rate, run.warmup_steps,
                           run.decay_steps, run.decay};
   const LayoutComparison comparison =
       compare_with_one_rank(environment, trainer_config(run, setup), loader_batches(setup),
                             options.steps, [&](std::int64_t step) { return rate.at(step); });
-  const LayoutTolerance bounds =
-      layout_tolerance(run.numerics.precision, run.numerics.reproducible, setup.attention);
+  const LayoutTolerance bounds = layout_tolerance(
+      run.numerics.precision, fixes_sums(reproducible, setup.device), setup.attention);
   const bool good = within(comparison, bounds);
   if (environment.rank() == 0 && options.json) {
     std::cout << to_json(comparison, bounds, good).dump() << '\n';

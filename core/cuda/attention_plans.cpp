@@ -66,6 +66,12 @@ class Binding {
 
 }  // namespace
 
+std::string cudnn_found() {
+  if (!cudnn().missing.empty()) return cudnn().missing;
+  const std::size_t version = cudnn().version();
+  return build_string(version / 10000, ".", version / 100 % 100, ".", version % 100);
+}
+
 struct AttentionPlans::State {
   cudnnHandle_t handle = nullptr;  // lives as long as the process, like the Runtime
   std::map<AttentionShape, Plan> plans;
@@ -73,6 +79,7 @@ struct AttentionPlans::State {
   const Plan& plan(Runtime& runtime, const AttentionShape& shape) {
     const auto found = plans.find(shape);
     if (found != plans.end()) return found->second;
+    runtime.stop_noting();
     Plan& plan = plans[shape];
     try {
       if (handle == nullptr) handle = make_cudnn_handle(runtime.stream());
@@ -90,6 +97,14 @@ AttentionPlans::~AttentionPlans() = default;
 std::string AttentionPlans::why_not(Runtime& runtime, const AttentionShape& shape) {
   if (!cudnn().missing.empty()) return cudnn().missing;
   return state_->plan(runtime, shape).refused;
+}
+
+index_t AttentionPlans::scratch_bytes(Runtime& runtime, const AttentionShape& shape) {
+  const index_t num_rows = shape.B * shape.NH * shape.T;
+  const index_t dots = shape.backward ? num_rows : 0;
+  const index_t dq_sum = shape.backward && !shape.deterministic ? num_rows * shape.HS : 0;
+  return state_->plan(runtime, shape).workspace_bytes +
+         (dots + dq_sum) * static_cast<index_t>(size_of(DType::f32));
 }
 
 void AttentionPlans::run(Runtime& runtime,

@@ -42,6 +42,8 @@ struct AttentionBuffers {
 // Rows of the mask start at 16 bytes.
 constexpr index_t mask_stride(index_t T) { return (T + 7) / 8 * 8; }
 
+std::string cudnn_found();  // "9.19.0", or why cuDNN is not to be had
+
 class AttentionPlans {
  public:
   AttentionPlans();
@@ -55,6 +57,8 @@ class AttentionPlans {
   // give it this much at once, or one sample's. Tests set less.
   index_t wished_score_bytes() const { return wished_score_bytes_; }
   void set_wished_score_bytes(index_t bytes) { wished_score_bytes_ = bytes; }
+  // Of the device, while run() runs, beside the buffers.
+  index_t scratch_bytes(Runtime& runtime, const AttentionShape& shape);
   // y and lse of rows past their sample's length, and all gradients there, are undefined.
   void run(Runtime& runtime, const AttentionShape& shape, const AttentionBuffers& buffers);
 

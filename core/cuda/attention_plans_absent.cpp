@@ -9,12 +9,16 @@ constexpr const char* absent = "this build was made without cuDNN's header cudnn
 
 }  // namespace
 
+std::string cudnn_found() { return absent; }
+
 struct AttentionPlans::State {};
 
 AttentionPlans::AttentionPlans() = default;
 AttentionPlans::~AttentionPlans() = default;
 
 std::string AttentionPlans::why_not(Runtime&, const AttentionShape&) { return absent; }
+
+index_t AttentionPlans::scratch_bytes(Runtime&, const AttentionShape&) { return 0; }
 
 void AttentionPlans::run(Runtime&, const AttentionShape&, const AttentionBuffers&) { fail(absent); }
 

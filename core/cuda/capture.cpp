@@ -48,6 +48,15 @@ bool Capture::launch(cudaGraphExec_t& executable) {
   return anew;
 }
 
+void Capture::run_now() {
+  cudaGraph_t graph = end();
+  cudaGraphExec_t executable = nullptr;
+  check(cudaGraphInstantiate(&executable, graph, 0));
+  check(cudaGraphDestroy(graph));
+  check(cudaGraphLaunch(executable, stream_));
+  check(cudaGraphExecDestroy(executable));  // freed when it has run
+}
+
 void Capture::drop() {
   active_ = false;
   cudaGraph_t graph = nullptr;

@@ -16,7 +16,8 @@ class Capture {
   void begin();
   // True when `executable` (null: none yet) was made anew.
   bool launch(cudaGraphExec_t& executable);
-  void drop();  // what was noted is forgotten
+  void drop();     // what was noted is forgotten
+  void run_now();  // what was noted runs, and what comes next one by one
 
  private:
   cudaGraph_t end();

@@ -7,5 +7,6 @@ namespace lockstep::cuda {
 
 std::optional<GpuMemory> gpu_memory(Device device);
 std::string pci_address(Device device);
+std::vector<std::string> gpu_libraries(Device any);
 
 }  // namespace lockstep::cuda

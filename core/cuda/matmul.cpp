@@ -1,6 +1,6 @@
 #include "core/cuda/matmul.hpp"
 
-#include <algorithm>
+#include <limits>
 #include <vector>
 
 #include "core/cuda/check.hpp"
@@ -11,6 +11,7 @@ namespace lockstep::cuda {
 namespace {
 
 constexpr int most_candidates = 8;
+constexpr int timing_rounds = 3;  // the first one warms up
 
 cudaDataType_t type_of(DType dtype) {
   assert(dtype == DType::f32 || dtype == DType::bf16);
@@ -51,6 +52,36 @@ void set(Preference& preference, cublasLtMatmulPreferenceAttributes_t name, cons
   check(cublasLtMatmulPreferenceSetAttribute(preference.get(), name, &value, sizeof value));
 }
 
+// Time of what the stream does.
+class Stopwatch {
+ public:
+  explicit Stopwatch(cudaStream_t stream) : stream_(stream) {
+    check(cudaEventCreate(&begin_));
+    check(cudaEventCreate(&end_));
+  }
+  ~Stopwatch() {
+    (void)cudaEventDestroy(begin_);
+    (void)cudaEventDestroy(end_);
+  }
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+
+  template <typename F>
+  float milliseconds(const F& work) const {
+    check(cudaEventRecord(begin_, stream_));
+    work();
+    check(cudaEventRecord(end_, stream_));
+    check(cudaEventSynchronize(end_));
+    float time = 0;
+    check(cudaEventElapsedTime(&time, begin_, end_));
+    return time;
+  }
+
+ private:
+  cudaStream_t stream_;
+  cudaEvent_t begin_ = nullptr, end_ = nullptr;
+};
+
 class Call {
  public:
   explicit Call(const Matmul& product)
@@ -60,12 +91,14 @@ class Call {
     const cublasOperation_t right = product.right_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
     set(operation_, CUBLASLT_MATMUL_DESC_TRANSA, left);
     set(operation_, CUBLASLT_MATMUL_DESC_TRANSB, right);
-    if (product.bias.defined()) {
-      const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
-      const void* bias = product.bias.raw();
-      const cudaDataType_t type = type_of(product.bias.dtype());
+    if (product.epilogue != Epilogue::none) {
+      const cublasLtEpilogue_t epilogue = product.epilogue == Epilogue::add_vector
+                                              ? CUBLASLT_EPILOGUE_BIAS
+                                              : CUBLASLT_EPILOGUE_BGRADB;
+      const void* vector = product.vector.raw();
+      const cudaDataType_t type = type_of(product.vector.dtype());
       set(operation_, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
-      set(operation_, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+      set(operation_, CUBLASLT_MATMUL_DESC_BIAS_POINTER, vector);
       set(operation_, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type);
     }
     describe(left_, product.left);
@@ -73,12 +106,20 @@ class Call {
     describe(out_, product.out);
   }
 
-  void run() {
+  // A shape that comes once is not worth the time, and while ops are noted there is none.
+  bool run() {
     MatmulPlans& plans = runtime_.matmuls();
     const MatmulPlans::Key key = this->key();
-    const cublasLtMatmulAlgo_t* algorithm = plans.find(key);
-    if (algorithm == nullptr) algorithm = &plans.keep(key, choose(plans.timing()));
-    check(run_with(*algorithm, product_.out.raw()));
+    MatmulPlans::Plan* plan = plans.find(key);
+    if (plan == nullptr) {
+      plan = &plans.keep(key, first_choice());
+    } else if (plans.timing() && plan->possible && !plan->timed && !runtime_.capture().active()) {
+      plan->algorithm = fastest(candidates());
+      plan->timed = true;
+    }
+    if (!plan->possible) return false;
+    check(run_with(plan->algorithm, product_.out.raw()));
+    return true;
   }
 
  private:
@@ -90,13 +131,11 @@ class Call {
 
   MatmulPlans::Key key() const {
     const Matmul& p = product_;
-    const auto type = [](const Tensor& x) {
-      return x.defined() ? static_cast<std::int64_t>(x.dtype()) : -1;
-    };
+    const auto type = [](const Tensor& x) { return static_cast<std::int64_t>(x.dtype()); };
     return {type(p.out),
             type(p.left),
             type(p.right),
-            type(p.bias),
+            static_cast<std::int64_t>(p.epilogue),
             p.left_transposed ? 1 : 0,
             p.right_transposed ? 1 : 0,
             p.accumulate ? 1 : 0,
@@ -133,53 +172,48 @@ class Call {
     set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_of(product_.out));
     std::vector<cublasLtMatmulHeuristicResult_t> results(most_candidates);
     int found = 0;
-    check(cublasLtMatmulAlgoGetHeuristic(runtime_.cublas(), operation_.get(), left_.get(),
-                                         right_.get(), out_.get(), out_.get(), preference.get(),
-                                         most_candidates, results.data(), &found));
+    const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+        runtime_.cublas(), operation_.get(), left_.get(), right_.get(), out_.get(), out_.get(),
+        preference.get(), most_candidates, results.data(), &found);
+    if (status == CUBLAS_STATUS_NOT_SUPPORTED) return {};
+    check(status);
     results.resize(static_cast<std::size_t>(found));
     std::erase_if(results,
                   [](const auto& result) { return result.state != CUBLAS_STATUS_SUCCESS; });
     return results;
   }
 
-  cublasLtMatmulAlgo_t choose(bool timing) const {
+  MatmulPlans::Plan first_choice() const {
     const auto results = candidates();
+    if (results.empty() && product_.epilogue != Epilogue::none) return {};
     if (results.empty()) {
       fail("cuBLASLt has no algorithm for a product of ", product_.out.shape().to_string(), " on ",
            to_string(product_.out.device()));
     }
-    if (!timing || results.size() == 1) return results.front().algo;
-    return results[fastest(results)].algo;
+    return {.possible = true, .timed = results.size() == 1, .algorithm = results.front().algo};
   }
 
-  // Into a scratch result: an accumulating product must run once.
-  std::size_t fastest(const std::vector<cublasLtMatmulHeuristicResult_t>& results) const {
+  // An accumulating product must run once, so it is timed into a scratch result. What an epilogue
+  // writes is written again.
+  cublasLtMatmulAlgo_t fastest(
+      const std::vector<cublasLtMatmulHeuristicResult_t>& candidates) const {
     const Tensor& out = product_.out;
-    Tensor scratch = Tensor::zeros({out.rows(), out.row_stride()}, out.dtype(), out.device());
-    cudaEvent_t begin = nullptr, end = nullptr;
-    check(cudaEventCreate(&begin));
-    check(cudaEventCreate(&end));
-    std::size_t best = 0;
-    float best_time = 0;
-    for (std::size_t i = 0; i < results.size(); ++i) {
-      float time = 0;
-      for (int round = 0; round < 3; ++round) {  // the first one warms up
-        check(cudaEventRecord(begin, runtime_.stream()));
-        const cublasStatus_t status = run_with(results[i].algo, scratch.raw());
-        check(cudaEventRecord(end, runtime_.stream()));
-        check(cudaEventSynchronize(end));
-        float milliseconds = 0;
-        check(cudaEventElapsedTime(&milliseconds, begin, end));
-        if (status != CUBLAS_STATUS_SUCCESS) milliseconds = 1e9f;
-        if (round > 0) time = round == 1 ? milliseconds : std::min(time, milliseconds);
-      }
-      if (i == 0 || time < best_time) {
-        best = i;
+    Tensor scratch = product_.out;
+    if (product_.accumulate)
+      scratch = Tensor::zeros({out.rows(), out.row_stride()}, out.dtype(), out.device());
+    const Stopwatch watch(runtime_.stream());
+    cublasLtMatmulAlgo_t best = candidates.front().algo;
+    float best_time = std::numeric_limits<float>::max();
+    for (const auto& candidate : candidates) {
+      for (int round = 0; round < timing_rounds; ++round) {
+        cublasStatus_t status = CUBLAS_STATUS_SUCCESS;
+        const float time =
+            watch.milliseconds([&] { status = run_with(candidate.algo, scratch.raw()); });
+        if (status != CUBLAS_STATUS_SUCCESS || round == 0 || time >= best_time) continue;
+        best = candidate.algo;
         best_time = time;
       }
     }
-    check(cudaEventDestroy(begin));
-    check(cudaEventDestroy(end));
     return best;
   }
 
@@ -191,6 +225,6 @@ class Call {
 
 }  // namespace
 
-void matmul(const Matmul& product) { Call(product).run(); }
+bool matmul(const Matmul& product) { return Call(product).run(); }
 
 }  // namespace lockstep::cuda

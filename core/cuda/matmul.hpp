@@ -13,9 +13,14 @@ namespace lockstep::cuda {
 
 class Runtime;
 
+// What is done beside the product, in fp32. add_vector: `vector`, one number per column of the
+// tensor out, is added to each of its rows. sum_right: `vector`, as long, becomes the sums of
+// op(right) over the inner size.
+enum class Epilogue { none, add_vector, sum_right };
+
 // Seen by columns, as cuBLASLt does (a row-major tensor (r, c) is a matrix of c rows and r
-// columns): out = or += op(left) op(right), plus bias (one per column of the tensor out) when it is
-// defined. left and right are f32, or both bf16 with sums in f32; out is f32.
+// columns): out = or += op(left) op(right). left and right are f32, or both bf16 with sums in f32;
+// out and vector are f32.
 struct Matmul {
   Tensor& out;
   const Tensor& left;
@@ -23,10 +28,12 @@ struct Matmul {
   const Tensor& right;
   bool right_transposed = false;
   bool accumulate = false;
-  const Tensor& bias;
+  Epilogue epilogue = Epilogue::none;
+  Tensor vector = {};
 };
 
-void matmul(const Matmul& product);
+// False, and nothing is done, where the library has no algorithm for this epilogue.
+bool matmul(const Matmul& product);
 
 // The algorithm of each shape met so far.
 class MatmulPlans {
@@ -34,22 +41,26 @@ class MatmulPlans {
   // What an algorithm depends on: dtypes, sizes, strides, transposes, epilogue, alignments.
   using Key = std::array<std::int64_t, 16>;
 
-  // Later shapes are timed: the best of several algorithms is kept instead of the library's first
-  // guess. Ranks that must get equal bits from equal inputs must not time: the clock may choose
-  // differently on each.
+  struct Plan {
+    bool possible = false;
+    bool timed = false;
+    cublasLtMatmulAlgo_t algorithm{};
+  };
+
+  // Shapes that come a second time are timed: the best of several algorithms is kept instead of the
+  // library's first guess. Ranks that must get equal bits from equal inputs must not time: the
+  // clock may choose differently on each.
   void set_timing(bool timing) { timing_ = timing; }
   bool timing() const { return timing_; }
 
-  const cublasLtMatmulAlgo_t* find(const Key& key) const {
-    const auto found = algorithms_.find(key);
-    return found == algorithms_.end() ? nullptr : &found->second;
+  Plan* find(const Key& key) {
+    const auto found = plans_.find(key);
+    return found == plans_.end() ? nullptr : &found->second;
   }
-  const cublasLtMatmulAlgo_t& keep(const Key& key, const cublasLtMatmulAlgo_t& algorithm) {
-    return algorithms_.emplace(key, algorithm).first->second;
-  }
+  Plan& keep(const Key& key, const Plan& plan) { return plans_.emplace(key, plan).first->second; }
 
  private:
-  std::map<Key, cublasLtMatmulAlgo_t> algorithms_;
+  std::map<Key, Plan> plans_;
   bool timing_ = false;
 };
 

@@ -43,6 +43,7 @@ int type_of(DType dtype) {
 
 struct Library {
   std::string missing;  // why it is not there
+  Result (*version)(int*) = nullptr;
   Result (*get_unique_id)(UniqueId*) = nullptr;
   Result (*init_rank)(Comm*, int size, UniqueId, int rank) = nullptr;
   Result (*destroy)(Comm) = nullptr;
@@ -76,6 +77,7 @@ Library load() {
     library.missing = build_string("NCCL (libnccl.so.2) is not there: ", dlerror());
     return library;
   }
+  find(library, handle, "ncclGetVersion", library.version);
   find(library, handle, "ncclGetUniqueId", library.get_unique_id);
   find(library, handle, "ncclCommInitRank", library.init_rank);
   find(library, handle, "ncclCommDestroy", library.destroy);
@@ -202,6 +204,13 @@ class Communicator final : public NcclCommunicator {
 };
 
 }  // namespace
+
+std::string nccl_found() {
+  if (!library().missing.empty()) return library().missing;
+  int version = 0;
+  library().check(library().version(&version));
+  return build_string(version / 10000, ".", version / 100 % 100, ".", version % 100);
+}
 
 std::string why_no_nccl(Device) { return library().missing; }
 

@@ -130,6 +130,12 @@ void Runtime::upload(void* to, const void* from, std::size_t bytes) {
   }
 }
 
+void Runtime::stop_noting() {
+  if (!capture_.active()) return;
+  capture_.run_now();
+  release_captured_uploads();
+}
+
 void Runtime::release_captured_uploads() {
   const std::lock_guard lock(uploads_mutex_);
   if (captured_uploads_.empty()) return;

@@ -49,6 +49,9 @@ class Runtime {
 
   // Notes the stream's ops for a graph.
   Capture& capture() { return capture_; }
+  // For what must not happen while ops are noted (a library that loads kernels or waits): those
+  // noted run now, the rest of them one by one. Nothing otherwise.
+  void stop_noting();
   // Once a graph is launched or dropped: what its uploads read can be used again, in its time.
   void release_captured_uploads();
 

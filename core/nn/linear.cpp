@@ -23,9 +23,8 @@ void add_weight_gradient(Tensor& dweight,
                          const Tensor& x,
                          const Context& context) {
   if (!context.sums.fixed) {
-    gemm(dweight, dy, Transpose::yes, x, Transpose::no, Accumulate::yes);
-    if (dbias.defined()) add_column_sums(dbias, dy);
-    return;
+    if (dbias.defined()) return gemm_and_column_sums(dweight, dbias, dy, x);
+    return gemm(dweight, dy, Transpose::yes, x, Transpose::no, Accumulate::yes);
   }
   const OrderedRows rows(context);
   const Tensor all_dy = rows.whole(dy), all_x = rows.whole(x);

@@ -14,6 +14,8 @@ std::string why_plain_attention(Device, const AttentionSpec&) {
   return "cuDNN computes on GPUs only";
 }
 
+index_t attention_scratch_bytes(Device, const AttentionSpec&, bool) { return 0; }
+
 }  // namespace
 }  // namespace cpu
 
@@ -105,6 +107,11 @@ void attention_backward(Tensor& dq,
 std::string why_plain_attention(Device device, const AttentionSpec& spec) {
   assert(lawful(spec));
   return LOCKSTEP_DISPATCH(device, why_plain_attention(device, spec));
+}
+
+index_t attention_scratch_bytes(Device device, const AttentionSpec& spec, bool backward) {
+  assert(lawful(spec));
+  return LOCKSTEP_DISPATCH(device, attention_scratch_bytes(device, spec, backward));
 }
 
 }  // namespace lockstep

@@ -70,4 +70,7 @@ void attention_backward(Tensor& dq,
 // Makes what cuDNN needs for both directions, which takes up to seconds.
 std::string why_plain_attention(Device device, const AttentionSpec& spec);
 
+// Of the device, while a pass runs, beside its arguments. On the CPU it does not count.
+index_t attention_scratch_bytes(Device device, const AttentionSpec& spec, bool backward);
+
 }  // namespace lockstep

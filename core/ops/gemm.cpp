@@ -7,6 +7,26 @@
 #include "core/ops/elementwise.hpp"
 
 namespace lockstep {
+namespace cpu {
+namespace {
+
+// Added while a tile of c is in registers.
+bool gemm_bias(Tensor& c,
+               const Tensor& a,
+               Transpose transpose_a,
+               const Tensor& b,
+               Transpose transpose_b,
+               const Tensor& bias) {
+  cpu::gemm(c, a, transpose_a, b, transpose_b, Accumulate::no, bias);
+  return true;
+}
+
+bool gemm_and_column_sums(Tensor&, Tensor&, const Tensor&, const Tensor&) { return false; }
+void time_products(Device, bool) {}
+
+}  // namespace
+}  // namespace cpu
+
 namespace {
 
 // (M, K) (K, N) -> (M, N) after the transposes, on one device; of one dtype, or bf16 -> f32.
@@ -61,7 +81,6 @@ void gemm_fixed(Tensor& c,
   cpu::gemm_fixed(c, widened(a), transpose_a, widened(b), transpose_b, order, accumulate);
 }
 
-// The CPU adds the bias while a tile of c is in registers.
 void gemm_bias(Tensor& c,
                const Tensor& a,
                Transpose transpose_a,
@@ -70,14 +89,24 @@ void gemm_bias(Tensor& c,
                const Tensor& bias) {
   assert(fits(c, a, transpose_a, b, transpose_b));
   assert(bias.dtype() == c.dtype() && bias.count() == c.columns() && bias.contiguous());
-  if (c.device().kind != Device::Kind::cpu) {
-    gemm(c, a, transpose_a, b, transpose_b);
-    add_bias(c, bias);
-  } else if (c.count() > 0) {
-    const OpTimer timer(c.device(), "gemm_bias", flops(c, a, transpose_a));
-    cpu::gemm(c, a, transpose_a, b, transpose_b, Accumulate::no, bias);
+  if (c.count() == 0) return;
+  if (LOCKSTEP_OP_OF(flops(c, a, transpose_a), c.device(),
+                     gemm_bias(c, a, transpose_a, b, transpose_b, bias))) {
+    return;
   }
+  gemm(c, a, transpose_a, b, transpose_b);
+  add_bias(c, bias);
 }
+
+void gemm_and_column_sums(Tensor& c, Tensor& sums, const Tensor& a, const Tensor& b) {
+  assert(fits(c, a, Transpose::yes, b, Transpose::no));
+  assert(sums.dtype() == c.dtype() && sums.count() == a.columns() && sums.contiguous());
+  if (LOCKSTEP_DISPATCH(c.device(), gemm_and_column_sums(c, sums, a, b))) return;
+  gemm(c, a, Transpose::yes, b, Transpose::no, Accumulate::yes);
+  add_column_sums(sums, a);
+}
+
+void time_products(Device device, bool on) { LOCKSTEP_DISPATCH(device, time_products(device, on)); }
 
 void gemm_reference(Tensor& c,
                     const Tensor& a,

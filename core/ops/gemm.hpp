@@ -39,6 +39,15 @@ void gemm_bias(Tensor& c,
                Transpose transpose_b,
                const Tensor& bias);
 
+// c += a^T b, and sums += the sum of a's rows: a linear's gradients, a being dy.
+// a (K, M)  b (K, N)  c (M, N)  sums (M)
+void gemm_and_column_sums(Tensor& c, Tensor& sums, const Tensor& a, const Tensor& b);
+
+// Products of a size that comes again on this GPU are timed once, and the fastest algorithm is
+// kept, instead of taking the library's first choice: other runs may choose, and round, otherwise.
+// Off at first; nothing on the CPU.
+void time_products(Device device, bool on);
+
 // The plain triple loop, sums in double: the tests' reference.
 void gemm_reference(Tensor& c,
                     const Tensor& a,

@@ -9,6 +9,7 @@
 #include <hdf5.h>
 
 #include "core/error.hpp"
+#include "core/gpu.hpp"
 #include "core/model/parameter_table.hpp"
 #include "core/model/presets.hpp"
 #include "core/ops/cpu_features.hpp"
@@ -135,8 +136,9 @@ int run_version() {
             << "MPI: " << mpi_library_version() << "\n"
             << "HDF5: " << major << "." << minor << "." << release << "\n"
             << "oneDNN: " << dnnl->major << "." << dnnl->minor << "." << dnnl->patch << "\n"
-            << "CUDA: " << LOCKSTEP_CUDA_BUILT << "\n"
-            << "CPU features in use: " << cpu_features_in_use() << "\n";
+            << "CUDA: " << LOCKSTEP_CUDA_BUILT << "\n";
+  for (const std::string& library : gpu_libraries()) std::cout << library << "\n";
+  std::cout << "CPU features in use: " << cpu_features_in_use() << "\n";
   return 0;
 }
 

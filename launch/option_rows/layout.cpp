@@ -151,7 +151,7 @@ std::vector<OptionRow> numerics_rows() {
        .commands = kModel | kEval,
        .group = group,
        .placeholder = "",
-       .help = "the same bits on every layout and CPU"},
+       .help = "the same bits on every layout and CPU; on a GPU, of one layout in every run"},
       {.name = "cuda-graph",
        .type = flag,
        .standard = "false",

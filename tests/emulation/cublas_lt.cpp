@@ -18,6 +18,10 @@ struct MatmulDescription {
     const auto found = attributes.find(name);
     return found == attributes.end() ? standard : found->second;
   }
+  bool has_epilogue() const {
+    return get(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_DEFAULT) !=
+           CUBLASLT_EPILOGUE_DEFAULT;
+  }
 };
 
 struct MatrixLayout {
@@ -88,7 +92,15 @@ void multiply(const Operand& a,
 }
 
 }  // namespace
+
+MatmulLibrary& matmul_library() {
+  static MatmulLibrary library;
+  return library;
+}
+
 }  // namespace emulation
+
+std::size_t cublasLtGetVersion() { return 130100; }
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
   *handle = nullptr;
@@ -152,7 +164,7 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t,
 
 // Two algorithms that do the same, so that a choice is made.
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t,
-                                              cublasLtMatmulDesc_t,
+                                              cublasLtMatmulDesc_t description,
                                               cublasLtMatrixLayout_t,
                                               cublasLtMatrixLayout_t,
                                               cublasLtMatrixLayout_t,
@@ -161,8 +173,15 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t,
                                               int most,
                                               cublasLtMatmulHeuristicResult_t* results,
                                               int* found) {
+  ++emulation::matmul_library().asked;
+  *found = 0;
+  if (description->has_epilogue() && !emulation::matmul_library().has_epilogues)
+    return CUBLAS_STATUS_NOT_SUPPORTED;
   *found = most < 2 ? most : 2;
-  for (int i = 0; i < *found; ++i) results[i] = {};
+  for (int i = 0; i < *found; ++i) {
+    results[i] = {};
+    results[i].algo.data[0] = static_cast<std::uint64_t>(i);
+  }
   return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -178,7 +197,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t,
                               cublasLtMatrixLayout_t,
                               void* d,
                               cublasLtMatrixLayout_t d_layout,
-                              const cublasLtMatmulAlgo_t*,
+                              const cublasLtMatmulAlgo_t* algorithm,
                               void*,
                               std::size_t,
                               cudaStream_t stream) {
@@ -192,10 +211,18 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t,
       left.columns() != right.rows()) {
     return CUBLAS_STATUS_INVALID_VALUE;
   }
+  const std::uint64_t vector = description->get(CUBLASLT_MATMUL_DESC_BIAS_POINTER, 0);
+  if (description->has_epilogue() &&
+      (vector % 16 != 0 || !on_device(reinterpret_cast<const void*>(vector)))) {
+    return CUBLAS_STATUS_INVALID_VALUE;
+  }
+  const std::uint64_t number = algorithm->data[0];
+  ++matmul_library().started[number];
   enqueue(stream, [=, layout = *d_layout, described = *description,
                    by = static_cast<double>(*static_cast<const float*>(alpha)),
                    keep = static_cast<double>(*static_cast<const float*>(beta))] {
     multiply(left, right, d, layout, by, keep, described);
+    spend(number == 0 ? 2 : 1);
   });
   return CUBLAS_STATUS_SUCCESS;
 }

@@ -243,6 +243,9 @@ void finalize_graph(Descriptor& d) {
 
 void finalize(Descriptor& d) {
   demand(!d.finalized, "finalized twice");
+  // Its kernels are loaded then, which may wait for the device.
+  demand(d.type != CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR || !any_capture(),
+         "a plan is made while a stream is captured", CUDNN_STATUS_EXECUTION_FAILED);
   switch (d.type) {
     case CUDNN_BACKEND_TENSOR_DESCRIPTOR:
       finalize_tensor(d);
@@ -315,15 +318,23 @@ using namespace emulation;
 std::size_t cudnnGetVersion() { return 91900; }
 
 const char* cudnnGetErrorString(cudnnStatus_t status) {
-  return status == CUDNN_STATUS_NOT_SUPPORTED ? "CUDNN_STATUS_NOT_SUPPORTED"
-                                              : "CUDNN_STATUS_BAD_PARAM";
+  switch (status) {
+    case CUDNN_STATUS_NOT_SUPPORTED:
+      return "CUDNN_STATUS_NOT_SUPPORTED";
+    case CUDNN_STATUS_EXECUTION_FAILED:
+      return "CUDNN_STATUS_EXECUTION_FAILED";
+    default:
+      return "CUDNN_STATUS_BAD_PARAM";
+  }
 }
 
 void cudnnGetLastErrorString(char* message, std::size_t most) {
   std::strncpy(message, last_error().c_str(), most);
 }
 
+// It takes memory of the device and sets it, on a stream of its own.
 cudnnStatus_t cudnnCreate(cudnnHandle_t* handle) {
+  if (any_capture()) return CUDNN_STATUS_EXECUTION_FAILED;
   *handle = new cudnnContext;
   return CUDNN_STATUS_SUCCESS;
 }

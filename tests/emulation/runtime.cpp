@@ -31,11 +31,15 @@ struct Event {
   Stream* stream = nullptr;
   std::uint64_t position = 0;  // of the stream's work that it stands behind
   bool asked = false;
+  std::shared_ptr<double> time;  // milliseconds, once the stream comes to it
 };
 
 namespace {
 
 constexpr std::size_t all_bytes = std::size_t{1} << 30;  // a GPU of 1 GiB
+
+double now = 0;        // milliseconds that work says it took
+int num_captures = 0;  // under way, of all streams
 
 struct Memory {
   std::vector<std::pair<void*, std::size_t>> segments;
@@ -105,6 +109,10 @@ void finish(const Event& event) {
 }
 
 }  // namespace
+
+void spend(double milliseconds) { now += milliseconds; }
+
+bool any_capture() { return num_captures > 0; }
 
 bool on_device(const void* address) {
   const auto* at = static_cast<const char*>(address);
@@ -296,7 +304,9 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   if (emulation::capturing(stream)) return cudaErrorStreamCaptureUnsupported;
-  *event = {stream, stream->issued, false};
+  auto time = std::make_shared<double>(0);
+  emulation::enqueue(stream, [time] { *time = emulation::now; });
+  *event = {stream, stream->issued, false, time};
   return cudaSuccess;
 }
 
@@ -311,14 +321,16 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return cudaSuccess;
 }
 
-cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t, cudaEvent_t) {
-  *milliseconds = 1;
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  if (begin->time == nullptr || end->time == nullptr) return cudaErrorInvalidValue;
+  *milliseconds = static_cast<float>(*end->time - *begin->time);
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   if (emulation::capturing(stream)) return cudaErrorStreamCaptureUnmatched;
   stream->captured = std::make_unique<emulation::Graph>();
+  ++emulation::num_captures;
   stream->invalid = false;
   return cudaSuccess;
 }
@@ -327,6 +339,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   *graph = nullptr;
   if (!stream->captured) return cudaErrorStreamCaptureUnmatched;
   const std::unique_ptr<emulation::Graph> captured = std::move(stream->captured);
+  --emulation::num_captures;
   if (stream->invalid) return cudaErrorStreamCaptureInvalidated;
   *graph = new emulation::Graph(std::move(*captured));
   return cudaSuccess;

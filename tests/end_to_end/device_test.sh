@@ -45,11 +45,13 @@ same() {
   check $? "$model $1: losses of 10 steps differ from the CPU's by $difference"
 }
 
-# graphs RUN PRECISION: four steps of that run again, as graphs.
+# graphs RUN PRECISION: four steps, and as graphs. --reproducible: no algorithm is chosen by the clock.
 graphs() {
-  train 1 "$model" "$1-graph" --device cuda --precision "$2" --microbatch-size 4 --exit-at-step 4 --cuda-graph
-  [ -n "$(losses "$1-graph")" ] && [ "$(losses "$1" | head -n 4)" = "$(losses "$1-graph")" ]
-  check $? "$model --cuda-graph $2: the losses of a run without"
+  local four_steps="--device cuda --precision $2 --reproducible --microbatch-size 4 --exit-at-step 4"
+  # shellcheck disable=SC2086  # options are words
+  train 1 "$model" "$1-ops" $four_steps && train 1 "$model" "$1-graph" $four_steps --cuda-graph
+  [ -n "$(losses "$1-graph")" ] && [ "$(losses "$1-ops")" = "$(losses "$1-graph")" ]
+  check $? "$model --reproducible $2: equal losses of two runs, one with --cuda-graph"
 }
 
 for model in gpt bert; do
@@ -144,6 +146,13 @@ else
   [ $code = 2 ] && grep -q 'error: --attention cudnn: .*; use --attention auto or plain' cudnn.log
   check $? "--attention cudnn: refused, $(grep -m 1 'error: ' cudnn.log)"
 fi
+# shellcheck disable=SC2086  # options are words
+"$lockstep" bench --model gpt-nano $bf16 --attention cudnn --reproducible --steps 1 >order.log 2>&1
+[ $? = 2 ] && grep -q 'error: --attention cudnn sums in an order that changes; with --reproducible use' order.log
+check $? "--attention cudnn: refused with --reproducible"
+"$mpirun" -n 2 "$lockstep" bench --model gpt-nano --tp 2 --device cuda --transport nccl --reproducible --steps 1 >order.log 2>&1
+[ $? = 2 ] && grep -q 'error: --transport nccl: --reproducible wants sums in rank order' order.log
+check $? "--transport nccl: refused with --reproducible"
 "$lockstep" bench --model gpt-nano --device cuda --attention cudnn --steps 1 >fp32.log 2>&1
 [ $? = 2 ] && grep -q 'error: --attention cudnn reads bf16; leave it out or use --precision bf16' fp32.log
 check $? "--attention cudnn: refused in fp32"

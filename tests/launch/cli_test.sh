@@ -67,6 +67,15 @@ prints '^usage: lockstep pretrain' "$lockstep" pretrain --help
 prints '^usage: lockstep corpus build' "$lockstep" help corpus build
 prints '^lockstep [0-9]' "$lockstep" --version
 prints '^CPU features in use' "$lockstep" version
+if "$lockstep" version | grep -q '^CUDA: yes'; then
+  prints '^CUDA runtime: [0-9]*\.[0-9]*$' "$lockstep" version
+  prints '^cuBLASLt: [0-9]*\.[0-9]*\.[0-9]*$' "$lockstep" version
+  for library in cuDNN NCCL GPUs; do
+    prints "^$library: ." "$lockstep" version
+  done
+else
+  prints '^CUDA: no$' "$lockstep" version
+fi
 prints '^gpt2-124m .* 124' "$lockstep" models
 prints '"makespan"' "$lockstep" schedule show --stages 2 --microbatches 4 --json
 prints '^104 105$' sh -c 'printf hi | "$1" tokenizer encode --tokenizer bytes' sh "$lockstep"

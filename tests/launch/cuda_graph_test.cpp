@@ -40,10 +40,14 @@ Figures train(const ModelConfig& model, const Layout& layout, DType precision, b
 
 class CudaGraphSteps : public test::CudaTest {
  protected:
-  static void expect_same_bits(const ModelConfig& model, DType precision, Recompute recompute) {
+  static void expect_same_bits(const ModelConfig& model,
+                               DType precision,
+                               Recompute recompute,
+                               AttentionKernels attention = AttentionKernels::plain) {
     Layout layout{"one rank", {}, 2};
     layout.recompute = recompute;
     layout.device = gpu;
+    layout.attention = attention;
     layout.samples = 4;
 
     const Figures plain = train(model, layout, precision, false);
@@ -64,6 +68,14 @@ TEST_F(CudaGraphSteps, GptHasTheSameBits) {
 
 TEST_F(CudaGraphSteps, GptThatRecomputesHasTheSameBitsInBf16) {
   expect_same_bits(test::gpt(1), DType::bf16, Recompute::full);
+}
+
+// Where cuDNN is not there the plain kernels do it.
+TEST_F(CudaGraphSteps, ModelsThatAttendByCudnnHaveTheSameBits) {
+  for (ModelConfig model : {test::gpt(1), test::bert(1)}) {
+    model.head_size = 8;
+    expect_same_bits(model, DType::bf16, Recompute::none, AttentionKernels::deterministic);
+  }
 }
 
 TEST_F(CudaGraphSteps, BertHasTheSameBits) {

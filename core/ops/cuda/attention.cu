@@ -372,4 +372,11 @@ void attention_backward(Tensor& dq,
   });
 }
 
+index_t attention_scratch_bytes(Device device, const AttentionSpec& spec, bool backward) {
+  if (cuda::why_plain_attention(device, spec).empty())
+    return cudnn_scratch_bytes(device, spec, backward);
+  const index_t dots = backward ? spec.B * spec.heads * spec.T_q : 0;
+  return dots * static_cast<index_t>(size_of(DType::f32));
+}
+
 }  // namespace lockstep::cuda

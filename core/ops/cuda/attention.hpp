@@ -21,5 +21,6 @@ void attention_backward(Tensor& dq,
                         const Tensor& lse,
                         const AttentionSpec& spec);
 std::string why_plain_attention(Device device, const AttentionSpec& spec);
+index_t attention_scratch_bytes(Device device, const AttentionSpec& spec, bool backward);
 
 }  // namespace lockstep::cuda

@@ -215,6 +215,16 @@ bool uses_cudnn(const Tensor& q, const AttentionSpec& spec) {
          cuda::why_plain_attention(q.device(), spec).empty();
 }
 
+// Rounded q, k, v and y; backward also dy, dq, dk and dv; the mask; what the execution takes.
+index_t cudnn_scratch_bytes(Device device, const AttentionSpec& spec, bool backward) {
+  Runtime& runtime = Runtime::of(device);
+  const AttentionShape shape = shape_of(spec, backward, runtime);
+  const index_t matrix = spec.B * spec.T_q * spec.heads * spec.head_size;
+  const index_t mask = shape.dropout ? shape.B * shape.NH * shape.T * mask_stride(shape.T) : 0;
+  return ((backward ? 8 : 4) * matrix + mask) * static_cast<index_t>(size_of(DType::bf16)) +
+         runtime.attentions().scratch_bytes(runtime, shape);
+}
+
 void cudnn_attention_forward(Tensor& y,
                              Tensor& lse,
                              const Tensor& q,

@@ -8,6 +8,7 @@
 namespace lockstep::cuda {
 
 bool uses_cudnn(const Tensor& q, const AttentionSpec& spec);
+index_t cudnn_scratch_bytes(Device device, const AttentionSpec& spec, bool backward);
 
 void cudnn_attention_forward(Tensor& y,
                              Tensor& lse,

@@ -10,5 +10,14 @@ void gemm(Tensor& c,
           const Tensor& b,
           Transpose transpose_b,
           Accumulate accumulate);
+// False, and nothing is done, where cuBLASLt does not do both at once.
+bool gemm_bias(Tensor& c,
+               const Tensor& a,
+               Transpose transpose_a,
+               const Tensor& b,
+               Transpose transpose_b,
+               const Tensor& bias);
+bool gemm_and_column_sums(Tensor& c, Tensor& sums, const Tensor& a, const Tensor& b);
+void time_products(Device device, bool on);
 
 }  // namespace lockstep::cuda

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "core/op_graph.hpp"
+#include "core/ops/attention.hpp"
 #include "core/ops/elementwise.hpp"
 #include "tests/support/cuda.hpp"
 #include "tests/support/error_of.hpp"
@@ -84,6 +85,42 @@ TEST_F(CudaGraph, RefusesToWaitForWhatHasNotRun) {
 
   EXPECT_TRUE(test::error_of([&] { graph.run([&] { (void)on_cpu(x); }); }).names("CUDA: "));
   EXPECT_EQ(on_cpu(x).data<float>()[0], 0);
+}
+
+// One more position each time: cuDNN makes a plan for each, and CUDA forbids that meanwhile.
+AttentionSpec spec_of(int i) {
+  AttentionSpec spec;
+  spec.B = 1;
+  spec.T_q = spec.T_k = 4 + i;
+  spec.heads = spec.kv_heads = 2;
+  spec.head_size = 8;
+  spec.mask = Mask::causal;
+  spec.kernels = AttentionKernels::deterministic;
+  return spec;
+}
+
+void attend(Tensor& x, int i) {
+  const AttentionSpec spec = spec_of(i);
+  step(x, i);
+  const Tensor qkv = x.range(0, spec.T_q * 48).reshape({spec.T_q, 48});
+  Tensor y = Tensor::empty({spec.T_q, 16}, DType::f32, gpu);
+  Tensor lse = Tensor::empty({1, 2, spec.T_q}, DType::f32, gpu);
+  attention_forward(y, lse, qkv.column_range(0, 16), qkv.column_range(16, 16),
+                    qkv.column_range(32, 16), spec);
+  Tensor rest = x.range(0, y.count());
+  rest.copy_from(y.reshape({y.count()}));
+}
+
+TEST_F(CudaGraph, EndsWhereALibraryPreparesAShape) {
+  OpGraph off, on(gpu);
+
+  const Tensor x = after(on, 6, attend), expected = after(off, 6, attend);
+
+  expect_equal(x, expected);
+  const bool prepared = why_plain_attention(gpu, spec_of(0)).empty();
+  EXPECT_EQ(on.num_launched(), prepared ? 0 : 4);
+  expect_equal(after(on, 6, attend), expected);
+  EXPECT_EQ(on.num_launched(), prepared ? 6 : 10);
 }
 
 TEST_F(CudaGraph, OnTheCpuOpsRunAtOnce) {

@@ -90,6 +90,21 @@ TEST(Gemm, AddsABiasToEachRow) {
   }
 }
 
+TEST(Gemm, AddsColumnSumsToTheBitsOfAPassOfTheirOwn) {
+  for (const DType dtype : dtypes) {
+    const Tensor a = random_tensor({37, 11}, dtype, 1), b = random_tensor({37, 70}, dtype, 2);
+    Tensor c = random_tensor({11, 70}, dtype, 3), expected = c.clone();
+    Tensor sums = random_tensor({11}, dtype, 4), expected_sums = sums.clone();
+
+    gemm_and_column_sums(c, sums, a, b);
+    gemm(expected, a, Transpose::yes, b, Transpose::no, Accumulate::yes);
+    add_column_sums(expected_sums, a);
+
+    EXPECT_TRUE(test::same_bits(c, expected));
+    EXPECT_TRUE(test::same_bits(sums, expected_sums));
+  }
+}
+
 TEST(Gemm, RepeatsItsBits) {
   for (const DType dtype : dtypes) {
     const Tensor a = random_tensor({140, 700}, dtype, 1), b = random_tensor({190, 700}, dtype, 2);

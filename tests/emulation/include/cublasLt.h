@@ -40,6 +40,15 @@ namespace emulation {
 struct MatmulDescription;
 struct MatrixLayout;
 struct Nothing;
+
+// The library has two algorithms, and the second is the faster one. For tests: how often it was
+// asked for them, how often each was started, and whether it has any for epilogues.
+struct MatmulLibrary {
+  int asked = 0;
+  int started[2] = {0, 0};
+  bool has_epilogues = true;
+};
+MatmulLibrary& matmul_library();
 }  // namespace emulation
 using cublasLtHandle_t = emulation::Nothing*;
 using cublasLtMatmulDesc_t = emulation::MatmulDescription*;
@@ -57,6 +66,7 @@ struct cublasLtMatmulHeuristicResult_t {
   int reserved[4];
 };
 
+std::size_t cublasLtGetVersion();
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle);
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* description,
                                         cublasComputeType_t compute,

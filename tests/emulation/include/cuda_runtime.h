@@ -32,6 +32,8 @@ int lane();
 enum class Node { kernel, copy, fill };
 // What it does not tell of itself is a kernel.
 void enqueue(cudaStream_t stream, std::function<void()> work, Node node = Node::kernel);
+void spend(double milliseconds);  // by the clock of events; work that says nothing takes no time
+bool any_capture();               // of some stream, under way
 bool on_device(const void* address);
 // Device memory may be touched meanwhile; work that streams hold back stays undone.
 void with_device_memory(const std::function<void()>& work);

@@ -122,6 +122,21 @@ TEST_F(CudaBf16, AProductOverNothingIsZeroAndABiasIsAdded) {
   }
 }
 
+TEST_F(CudaBf16, WeightAndBiasGradientsAreAddedTogether) {
+  for (const index_t F : {17, 24}) {
+    const Tensor dy = rounded(random_tensor({300, F}, DType::f32, 1)),
+                 x = rounded(random_tensor({300, 40}, DType::f32, 2));
+    Tensor dw = random_tensor({F, 40}, DType::f32, 3), db = random_tensor({F}, DType::f32, 4),
+           dw_there = dw.to(gpu), db_there = db.to(gpu);
+
+    gemm_and_column_sums(dw, db, dy, x);
+    gemm_and_column_sums(dw_there, db_there, dy.to(gpu), x.to(gpu));
+
+    EXPECT_LE(relative_error(on_cpu(dw_there), dw), tolerance(DType::f32, 300));
+    EXPECT_LE(relative_error(on_cpu(db_there), db), tolerance(DType::f32, 300));
+  }
+}
+
 // A sum kept in bf16 would stop at 256.
 TEST_F(CudaBf16, ProductsSumInSinglePrecision) {
   Tensor ones = Tensor::empty({1, 4096}, DType::f32, gpu);

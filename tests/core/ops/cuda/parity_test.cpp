@@ -346,6 +346,25 @@ TEST_F(CudaOps, ProductsFollowForEveryTransposeAndStride) {
   }
 }
 
+TEST_F(CudaOps, WeightAndBiasGradientsAreAddedTogether) {
+  constexpr index_t C = 23;
+  for (const index_t N : {31, 1, 0}) {
+    for (const index_t F : {17, 16}) {
+      const Tensor dy = numbers({N, F}, 1), x = numbers({N, C}, 2);
+      Tensor dw = numbers({F, C}, 3), db = numbers({F}, 4), dw_gpu = on_gpu(dw),
+             db_gpu = on_gpu(db);
+
+      for (int microbatch = 0; microbatch < 2; ++microbatch) {
+        gemm_and_column_sums(dw, db, dy, x);
+        gemm_and_column_sums(dw_gpu, db_gpu, strided(on_gpu(dy)), on_gpu(x));
+      }
+
+      expect_near(dw_gpu, dw, 2 * N + 1);
+      expect_near(db_gpu, db, 2 * N + 1);
+    }
+  }
+}
+
 TEST_F(CudaOps, AProductOverNothingIsZero) {
   Tensor c = on_gpu(numbers({3, 4}, 1));
   const Tensor a = Tensor::empty({3, 0}, DType::f32, gpu),
