@@ -36,7 +36,7 @@ now() { date +%s.%N; }
 # field EVENT NAME RUN: that number of each such event.
 field() { sed -n "s/^{\"event\":\"$1\",.*\"$2\":\([0-9.e+-]*\).*/\1/p" "$3/metrics.jsonl"; }
 mean() { awk '{ s += $1 } END { print (NR ? s / NR : 0) }'; }
-calculate() { awk "BEGIN { print $* }"; }
+calculate() { awk "BEGIN { printf \"%.15g\", ($*) }"; }  # as exact as the seconds of now()
 
 every=10
 start calm 60
