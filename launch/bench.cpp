@@ -129,6 +129,8 @@ int run_bench(const Environment& environment, const BenchOptions& options) {
                                   options.numerics.reproducible);
     if (options.numerics.cuda_graph) check_graphs(environment, config.device);
     config.graphs = options.numerics.cuda_graph;
+    if (options.numerics.gelu_epilogue) check_gelu_epilogue(config.model, config.device);
+    config.gelu_in_products = options.numerics.gelu_epilogue;
     config.degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp,
                                      options.layout.cp, options.layout.tp);
     config.sequence_length = resolve_sequence_length(options.model, config.model);

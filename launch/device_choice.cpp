@@ -48,4 +48,12 @@ void check_graphs(const Environment& environment, Device device) {
           environment.size(), ", which wait for each other within a step; leave it out");
 }
 
+void check_gelu_epilogue(const ModelConfig& model, Device device) {
+  require(device.kind == Device::Kind::cuda,
+          "--gelu-epilogue is for a GPU, and this run computes on the CPU; leave it out");
+  require(model.activation == Activation::gelu_tanh,
+          "--gelu-epilogue is for --activation gelu-tanh, and this model has ",
+          name_of(model.activation), "; leave it out");
+}
+
 }  // namespace lockstep

@@ -3,6 +3,7 @@
 
 #include "core/device.hpp"
 #include "core/dtype.hpp"
+#include "core/model/config.hpp"
 #include "parallel/mpi/environment.hpp"
 
 namespace lockstep {
@@ -22,5 +23,9 @@ Device choose_device(const Environment& environment,
 
 // --cuda-graph, where it is asked for: throws Error (refused) unless this run is one rank on a GPU.
 void check_graphs(const Environment& environment, Device device);
+
+// --gelu-epilogue, where it is asked for: throws Error (refused) unless the model has the tanh GELU
+// and this run computes on a GPU.
+void check_gelu_epilogue(const ModelConfig& model, Device device);
 
 }  // namespace lockstep

@@ -76,7 +76,8 @@ NumericsOptions read_numerics(const OptionValues& values) {
           .attention = attention_choice_named(values.text("attention")),
           .threads = narrow(values.integer_if("threads")).value_or(0),
           .reproducible = values.flag("reproducible"),
-          .cuda_graph = values.flag("cuda-graph")};
+          .cuda_graph = values.flag("cuda-graph"),
+          .gelu_epilogue = values.flag("gelu-epilogue")};
 }
 
 // DIR, or DIR:WEIGHT; a colon without a number behind it belongs to the directory.

@@ -59,6 +59,7 @@ struct NumericsOptions {
   int threads = 0;  // 0: OMP_NUM_THREADS, else this rank's share of the cores
   bool reproducible = false;
   bool cuda_graph = false;
+  bool gelu_epilogue = false;
 };
 
 // What a loss or gradient that is not finite leads to.

@@ -56,6 +56,7 @@ RunSetup read_setup(const RunOptions& options, const Environment& environment) {
     vocabulary = std::max(vocabulary, required_vocab(directory, without_vocabulary.objective));
   }
   setup.model = make_model(options, vocabulary);
+  if (options.numerics.gelu_epilogue) check_gelu_epilogue(setup.model, setup.device);
   setup.sequence_length = resolve_sequence_length(options.model, setup.model);
   setup.data.objective = setup.model.objective;
   setup.data.sequence_length = setup.sequence_length;
@@ -98,6 +99,7 @@ TrainerConfig trainer_config(const RunOptions& options, const RunSetup& setup) {
   config.recompute = options.layout.recompute;
   config.attention = setup.attention;
   config.graphs = options.numerics.cuda_graph;
+  config.gelu_in_products = options.numerics.gelu_epilogue;
   config.timed_products = times_products(options.numerics.reproducible, config.degrees);
   if (fixes_sums(options.numerics.reproducible, setup.device)) {
     config.sums =

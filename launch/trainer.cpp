@@ -32,8 +32,12 @@ std::vector<Stage> make_stages(const TrainerConfig& config,
                                const std::vector<StageRange>& ranges,
                                ParameterStore& store,
                                const Topology& topology) {
-  const StageSetup setup{topology.tp(), topology.cp(), config.recompute, config.sequence_parallel,
-                         config.attention};
+  const StageSetup setup{.tp = topology.tp(),
+                         .cp = topology.cp(),
+                         .recompute = config.recompute,
+                         .sequence_parallel = config.sequence_parallel,
+                         .attention = config.attention,
+                         .gelu_in_products = config.gelu_in_products};
   std::vector<Stage> stages;
   for (const StageRange range : ranges) stages.emplace_back(config.model, range, store, setup);
   return stages;

@@ -31,6 +31,7 @@ struct TrainerConfig {
   bool zero = false;
   Recompute recompute = Recompute::none;
   AttentionKernels attention = AttentionKernels::plain;
+  bool gelu_in_products = false;  // core/nn/mlp; for gelu_tanh
   AdamWConfig optimizer;
   double clip_norm = 0;  // 0: none
   // Reproducible mode: sums.fixed, and the leaves of this rank's gradient tree

@@ -44,6 +44,23 @@ std::uint32_t alignment_of(const Tensor& x) {
   return static_cast<std::uint32_t>(address & (~address + 1));
 }
 
+cublasLtEpilogue_t epilogue_of(const Matmul& product) {
+  switch (product.epilogue) {
+    case Epilogue::none:
+      return CUBLASLT_EPILOGUE_DEFAULT;
+    case Epilogue::add_vector:
+      return CUBLASLT_EPILOGUE_BIAS;
+    case Epilogue::sum_right:
+      return CUBLASLT_EPILOGUE_BGRADB;
+    case Epilogue::gelu:
+      return product.vector.defined() ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS
+                                      : CUBLASLT_EPILOGUE_GELU_AUX;
+    case Epilogue::gelu_gradient:
+      return CUBLASLT_EPILOGUE_DGELU;
+  }
+  return CUBLASLT_EPILOGUE_DEFAULT;
+}
+
 void set(Operation& operation, cublasLtMatmulDescAttributes_t name, const auto& value) {
   check(cublasLtMatmulDescSetAttribute(operation.get(), name, &value, sizeof value));
 }
@@ -91,15 +108,18 @@ class Call {
     const cublasOperation_t right = product.right_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
     set(operation_, CUBLASLT_MATMUL_DESC_TRANSA, left);
     set(operation_, CUBLASLT_MATMUL_DESC_TRANSB, right);
-    if (product.epilogue != Epilogue::none) {
-      const cublasLtEpilogue_t epilogue = product.epilogue == Epilogue::add_vector
-                                              ? CUBLASLT_EPILOGUE_BIAS
-                                              : CUBLASLT_EPILOGUE_BGRADB;
+    set(operation_, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(product));
+    if (product.vector.defined()) {
       const void* vector = product.vector.raw();
       const cudaDataType_t type = type_of(product.vector.dtype());
-      set(operation_, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
       set(operation_, CUBLASLT_MATMUL_DESC_BIAS_POINTER, vector);
       set(operation_, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type);
+    }
+    if (product.beside.defined()) {  // of out's type, unless told otherwise
+      const void* beside = product.beside.raw();
+      const std::int64_t stride = product.beside.row_stride();
+      set(operation_, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, beside);
+      set(operation_, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, stride);
     }
     describe(left_, product.left);
     describe(right_, product.right);
@@ -132,6 +152,7 @@ class Call {
   MatmulPlans::Key key() const {
     const Matmul& p = product_;
     const auto type = [](const Tensor& x) { return static_cast<std::int64_t>(x.dtype()); };
+    const auto alignment = [](const Tensor& x) { return x.defined() ? alignment_of(x) : 0; };
     return {type(p.out),
             type(p.left),
             type(p.right),
@@ -147,7 +168,10 @@ class Call {
             p.right.row_stride(),
             alignment_of(p.out),
             alignment_of(p.left),
-            alignment_of(p.right)};
+            alignment_of(p.right),
+            alignment(p.vector),
+            alignment(p.beside),
+            p.beside.defined() ? p.beside.row_stride() : 0};
   }
 
   cublasStatus_t run_with(const cublasLtMatmulAlgo_t& algorithm, void* out) const {

@@ -15,12 +15,14 @@ class Runtime;
 
 // What is done beside the product, in fp32. add_vector: `vector`, one number per column of the
 // tensor out, is added to each of its rows. sum_right: `vector`, as long, becomes the sums of
-// op(right) over the inner size.
-enum class Epilogue { none, add_vector, sum_right };
+// op(right) over the inner size. gelu: `beside` becomes the product, with `vector` as in add_vector
+// where it is defined, and out its tanh GELU. gelu_gradient: out is the product times the slope of
+// the tanh GELU at `beside`.
+enum class Epilogue { none, add_vector, sum_right, gelu, gelu_gradient };
 
 // Seen by columns, as cuBLASLt does (a row-major tensor (r, c) is a matrix of c rows and r
 // columns): out = or += op(left) op(right). left and right are f32, or both bf16 with sums in f32;
-// out and vector are f32.
+// out, vector and beside, which has the shape of out, are f32.
 struct Matmul {
   Tensor& out;
   const Tensor& left;
@@ -30,6 +32,7 @@ struct Matmul {
   bool accumulate = false;
   Epilogue epilogue = Epilogue::none;
   Tensor vector = {};
+  Tensor beside = {};
 };
 
 // False, and nothing is done, where the library has no algorithm for this epilogue.
@@ -39,7 +42,7 @@ bool matmul(const Matmul& product);
 class MatmulPlans {
  public:
   // What an algorithm depends on: dtypes, sizes, strides, transposes, epilogue, alignments.
-  using Key = std::array<std::int64_t, 16>;
+  using Key = std::array<std::int64_t, 19>;
 
   struct Plan {
     bool possible = false;

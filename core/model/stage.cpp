@@ -75,7 +75,7 @@ Block make_block(const ModelConfig& config,
                                                                  : Attention::Core::kept),
                norm("ffn_norm"),
                Mlp(linear("ffn.input", Split::output), config.activation,
-                   linear("ffn.output", Split::input)),
+                   linear("ffn.output", Split::input), setup.gelu_in_products),
                config.norm, config.dropout);
 }
 

@@ -24,6 +24,7 @@ struct StageSetup {
   Recompute recompute = Recompute::none;
   bool sequence_parallel = false;  // over tp; T must be a multiple of its size
   AttentionKernels attention = AttentionKernels::plain;
+  bool gelu_in_products = false;  // core/nn/mlp
 
   Rows rows() const { return sequence_parallel ? Rows::cut : Rows::whole; }
 };

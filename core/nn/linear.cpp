@@ -80,12 +80,21 @@ SumOrder Linear::order_of(Split cut, index_t count, index_t parts, const Context
   return context.sums.over_features(count, tp_->size(), parts);
 }
 
+Tensor Linear::read_input(const Tensor& x, Saved& saved) const {
+  saved.x = operand(x);
+  return gathers(Split::output) ? gather_shards(saved.x, *tp_, what_) : saved.x;
+}
+
+void Linear::read_gradient(const Tensor& dy, Saved& saved) const {
+  const Tensor read = operand(dy);
+  saved.dy = gathers(Split::input) ? gather_shards(read, *tp_, what_) : read;
+}
+
 Tensor Linear::multiplied(const Tensor& x,
                           const Tensor& bias,
                           Saved& saved,
                           const Context& context) const {
-  saved.x = operand(x);
-  const Tensor read = gathers(Split::output) ? gather_shards(saved.x, *tp_, what_) : saved.x;
+  const Tensor read = read_input(x, saved);
   Tensor y = Tensor::empty({read.rows(), weight_.value.rows()}, x.dtype(), x.device());
   if (context.sums.fixed) {
     gemm_fixed(y, read, Transpose::no, weight_.operand(), Transpose::yes,
@@ -114,9 +123,25 @@ Tensor Linear::forward_unbiased(const Tensor& x, Saved& saved, const Context& co
   return multiplied(x, Tensor{}, saved, context);
 }
 
+Tensor Linear::forward_gelu(const Tensor& x, Tensor& before, Saved& saved) const {
+  assert(split_ != Split::input);
+  const Tensor read = read_input(x, saved);
+  before = Tensor::empty({read.rows(), weight_.value.rows()}, x.dtype(), x.device());
+  Tensor y = Tensor::empty(before.shape(), x.dtype(), x.device());
+  gemm_gelu(y, before, read, Transpose::no, weight_.operand(), Transpose::yes, bias());
+  return y;
+}
+
+Tensor Linear::backward_gelu(const Tensor& dy, const Tensor& before, Saved& saved) const {
+  assert(split_ != Split::output);
+  read_gradient(dy, saved);
+  Tensor dx = Tensor::empty(before.shape(), dy.dtype(), dy.device());
+  gemm_gelu_gradient(dx, saved.dy, Transpose::no, weight_.operand(), Transpose::no, before);
+  return dx;
+}
+
 Tensor Linear::backward_input(const Tensor& dy, Saved& saved, const Context& context) const {
-  const Tensor read = operand(dy);
-  saved.dy = gathers(Split::input) ? gather_shards(read, *tp_, what_) : read;
+  read_gradient(dy, saved);
   Tensor dx = Tensor::empty({saved.dy.rows(), weight_.value.columns()}, dy.dtype(), dy.device());
   if (context.sums.fixed) {
     gemm_fixed(dx, saved.dy, Transpose::no, weight_.operand(), Transpose::no,

@@ -44,8 +44,14 @@ class Linear {
   // x W^T alone: for what comes next and adds bias() on its way.
   Tensor forward_unbiased(const Tensor& x, Saved& saved, const Context& context) const;
   const Tensor& bias() const { return bias_.value; }  // may be undefined
-  Tensor biased(Tensor y) const;                      // y, with the bias added in place
+  // gelu_tanh(x W^T + b), and x W^T + b in `before`, by one product where the device has that; its
+  // sums are in no fixed order. Not for Split::input, whose bias follows a sum over tp.
+  Tensor forward_gelu(const Tensor& x, Tensor& before, Saved& saved) const;
+  Tensor biased(Tensor y) const;  // y, with the bias added in place
   Tensor backward_input(const Tensor& dy, Saved& saved, const Context& context) const;
+  // The same where x was gelu_tanh(before): the gradient of `before`, likewise. Not for
+  // Split::output, whose gradient of x is a sum over tp.
+  Tensor backward_gelu(const Tensor& dy, const Tensor& before, Saved& saved) const;
   void backward_weight(Saved& saved, const Context& context) const;
   // x as the product reads it, for a caller that puts a recomputed x into Saved.
   Tensor operand(const Tensor& x) const { return operand_of(x, weight_); }
@@ -57,6 +63,9 @@ class Linear {
                     Saved& saved,
                     const Context& context) const;
   bool gathers(Split split) const;  // the rows of what this split reads whole
+  // x and dy as the products read them, saved for the gradients.
+  Tensor read_input(const Tensor& x, Saved& saved) const;
+  void read_gradient(const Tensor& dy, Saved& saved) const;
   // Over tp: whole, or this rank's shard; `meanwhile` runs while the sum is under way.
   template <typename F>
   Tensor summed(const Tensor& partial, F meanwhile) const;

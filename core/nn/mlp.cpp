@@ -4,10 +4,21 @@
 
 namespace lockstep {
 
-Mlp::Mlp(Linear input, Activation activation, Linear output)
-    : input_(std::move(input)), output_(std::move(output)), activation_(activation) {}
+Mlp::Mlp(Linear input, Activation activation, Linear output, bool gelu_in_products)
+    : input_(std::move(input)),
+      output_(std::move(output)),
+      activation_(activation),
+      gelu_in_products_(gelu_in_products) {
+  assert(!gelu_in_products || activation == Activation::gelu_tanh);
+}
+
+// Sums in a fixed order have a product of their own.
+bool Mlp::in_products(const Context& context) const {
+  return gelu_in_products_ && !context.sums.fixed;
+}
 
 Tensor Mlp::activated(const Tensor& x, Saved& saved, const Context& context) const {
+  if (in_products(context)) return input_.forward_gelu(x, saved.hidden, saved.input);
   saved.hidden = input_.forward_unbiased(x, saved.input, context);
   Tensor y = Tensor::empty(saved.hidden.shape(), x.dtype(), x.device());
   activation_forward(y, saved.hidden, input_.bias(), activation_);
@@ -23,9 +34,14 @@ Tensor Mlp::forward_unbiased(const Tensor& x, Saved& saved, const Context& conte
 }
 
 Tensor Mlp::backward_input(const Tensor& dy, Saved& saved, const Context& context) const {
-  const Tensor dactivated = output_.backward_input(dy, saved.output, context);
-  Tensor dhidden = Tensor::empty(dactivated.shape(), dy.dtype(), dy.device());
-  activation_backward(dhidden, dactivated, saved.hidden, input_.bias(), activation_);
+  Tensor dhidden;
+  if (in_products(context)) {
+    dhidden = output_.backward_gelu(dy, saved.hidden, saved.output);
+  } else {
+    const Tensor dactivated = output_.backward_input(dy, saved.output, context);
+    dhidden = Tensor::empty(dactivated.shape(), dy.dtype(), dy.device());
+    activation_backward(dhidden, dactivated, saved.hidden, input_.bias(), activation_);
+  }
   saved.hidden = {};
   return input_.backward_input(dhidden, saved.input, context);
 }

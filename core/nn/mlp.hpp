@@ -12,12 +12,14 @@ class Mlp {
  public:
   struct Saved {
     Linear::Saved input, output;
-    Tensor hidden;  // before its bias and the activation
+    Tensor hidden;  // before the activation; its bias is in it where the product does both
 
     void add_to(Footprint& footprint) const { footprint.add(input, output, hidden); }
   };
 
-  Mlp(Linear input, Activation activation, Linear output);
+  // gelu_in_products: where the device can, input's product ends with bias and activation, and
+  // output's gradient with the activation's; for gelu_tanh.
+  Mlp(Linear input, Activation activation, Linear output, bool gelu_in_products = false);
 
   Tensor forward(const Tensor& x, Saved& saved, const Context& context) const;
   // Without output's bias.
@@ -27,10 +29,12 @@ class Mlp {
   void backward_weight(Saved& saved, const Context& context) const;
 
  private:
+  bool in_products(const Context& context) const;
   Tensor activated(const Tensor& x, Saved& saved, const Context& context) const;
 
   Linear input_, output_;
   Activation activation_;
+  bool gelu_in_products_;
 };
 static_assert(Module<Mlp>);
 

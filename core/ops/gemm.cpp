@@ -1,5 +1,6 @@
 #include "core/ops/gemm.hpp"
 
+#include "core/ops/activation.hpp"
 #include "core/ops/bf16.hpp"
 #include "core/ops/cpu/gemm.hpp"
 #include "core/ops/cuda/gemm.hpp"
@@ -22,6 +23,23 @@ bool gemm_bias(Tensor& c,
 }
 
 bool gemm_and_column_sums(Tensor&, Tensor&, const Tensor&, const Tensor&) { return false; }
+bool gemm_gelu(Tensor&,
+               Tensor&,
+               const Tensor&,
+               Transpose,
+               const Tensor&,
+               Transpose,
+               const Tensor&) {
+  return false;
+}
+bool gemm_gelu_gradient(Tensor&,
+                        const Tensor&,
+                        Transpose,
+                        const Tensor&,
+                        Transpose,
+                        const Tensor&) {
+  return false;
+}
 void time_products(Device, bool) {}
 
 }  // namespace
@@ -104,6 +122,40 @@ void gemm_and_column_sums(Tensor& c, Tensor& sums, const Tensor& a, const Tensor
   if (LOCKSTEP_DISPATCH(c.device(), gemm_and_column_sums(c, sums, a, b))) return;
   gemm(c, a, Transpose::yes, b, Transpose::no, Accumulate::yes);
   add_column_sums(sums, a);
+}
+
+void gemm_gelu(Tensor& c,
+               Tensor& x,
+               const Tensor& a,
+               Transpose transpose_a,
+               const Tensor& b,
+               Transpose transpose_b,
+               const Tensor& bias) {
+  assert(fits(c, a, transpose_a, b, transpose_b) && fits(x, a, transpose_a, b, transpose_b));
+  assert(!bias.defined() || (bias.count() == c.columns() && bias.contiguous()));
+  if (c.count() == 0) return;
+  if (LOCKSTEP_DISPATCH(c.device(), gemm_gelu(c, x, a, transpose_a, b, transpose_b, bias))) return;
+  if (bias.defined()) {
+    gemm_bias(x, a, transpose_a, b, transpose_b, bias);
+  } else {
+    gemm(x, a, transpose_a, b, transpose_b);
+  }
+  activation_forward(c, x, Tensor{}, Activation::gelu_tanh);
+}
+
+void gemm_gelu_gradient(Tensor& c,
+                        const Tensor& a,
+                        Transpose transpose_a,
+                        const Tensor& b,
+                        Transpose transpose_b,
+                        const Tensor& x) {
+  assert(fits(c, a, transpose_a, b, transpose_b) && fits(x, a, transpose_a, b, transpose_b));
+  if (c.count() == 0) return;
+  if (LOCKSTEP_DISPATCH(c.device(), gemm_gelu_gradient(c, a, transpose_a, b, transpose_b, x)))
+    return;
+  Tensor dy = Tensor::empty(c.shape(), c.dtype(), c.device());
+  gemm(dy, a, transpose_a, b, transpose_b);
+  activation_backward(c, dy, x, Tensor{}, Activation::gelu_tanh);
 }
 
 void time_products(Device device, bool on) { LOCKSTEP_DISPATCH(device, time_products(device, on)); }

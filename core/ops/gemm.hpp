@@ -43,6 +43,23 @@ void gemm_bias(Tensor& c,
 // a (K, M)  b (K, N)  c (M, N)  sums (M)
 void gemm_and_column_sums(Tensor& c, Tensor& sums, const Tensor& a, const Tensor& b);
 
+// x = op(a) op(b) + bias and c = gelu_tanh(x); bias (N) may be undefined.   x, c (M, N)
+void gemm_gelu(Tensor& c,
+               Tensor& x,
+               const Tensor& a,
+               Transpose transpose_a,
+               const Tensor& b,
+               Transpose transpose_b,
+               const Tensor& bias);
+
+// c = op(a) op(b) gelu_tanh'(x), the second product elementwise.   x, c (M, N)
+void gemm_gelu_gradient(Tensor& c,
+                        const Tensor& a,
+                        Transpose transpose_a,
+                        const Tensor& b,
+                        Transpose transpose_b,
+                        const Tensor& x);
+
 // Products of a size that comes again on this GPU are timed once, and the fastest algorithm is
 // kept, instead of taking the library's first choice: other runs may choose, and round, otherwise.
 // Off at first; nothing on the CPU.

@@ -1,6 +1,8 @@
 // d = alpha op(a) op(b) + beta c, all by columns, sums in double; then the epilogue. a and b are
 // fp32 or both bf16, d is fp32. BIAS adds one number per row of d; BGRADB gives the sums over k of
-// op(b), one per column of d.
+// op(b), one per column of d; GELU_AUX keeps d in another matrix, and then d = gelu(d), by tanh;
+// DGELU multiplies d by the slope of gelu at that matrix.
+#include <cmath>
 #include <cstring>
 #include <map>
 #include <vector>
@@ -18,10 +20,19 @@ struct MatmulDescription {
     const auto found = attributes.find(name);
     return found == attributes.end() ? standard : found->second;
   }
-  bool has_epilogue() const {
-    return get(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_DEFAULT) !=
-           CUBLASLT_EPILOGUE_DEFAULT;
+  std::uint64_t epilogue() const {
+    return get(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_DEFAULT);
   }
+  bool has_epilogue() const { return epilogue() != CUBLASLT_EPILOGUE_DEFAULT; }
+  bool keeps_gelu_input() const {
+    return epilogue() == CUBLASLT_EPILOGUE_GELU_AUX ||
+           epilogue() == CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
+  }
+  bool has_vector() const {
+    return epilogue() == CUBLASLT_EPILOGUE_BIAS || epilogue() == CUBLASLT_EPILOGUE_BGRADB ||
+           epilogue() == CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
+  }
+  bool has_aux() const { return keeps_gelu_input() || epilogue() == CUBLASLT_EPILOGUE_DGELU; }
 };
 
 struct MatrixLayout {
@@ -65,6 +76,31 @@ bool has_product(const MatrixLayout& a, const MatrixLayout& b, const MatrixLayou
          c.type == CUDA_R_32F;
 }
 
+double gelu(double x) {
+  return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+}
+
+double gelu_slope(double x) {
+  const double scale = std::sqrt(2 / M_PI);
+  const double tanh = std::tanh(scale * (x + 0.044715 * x * x * x));
+  return 0.5 * (1 + tanh) + 0.5 * x * (1 - tanh * tanh) * scale * (1 + 3 * 0.044715 * x * x);
+}
+
+bool usable(std::uint64_t pointer) {
+  return pointer % 16 == 0 && on_device(reinterpret_cast<const void*>(pointer));
+}
+
+// Of what an epilogue reads or writes beside d: 16-byte addresses on the device, and rows of AUX
+// that hold d's and are a multiple of 8 long.
+bool has_operands(const MatmulDescription& description, const MatrixLayout& d) {
+  if (description.has_vector() && !usable(description.get(CUBLASLT_MATMUL_DESC_BIAS_POINTER, 0)))
+    return false;
+  if (!description.has_aux()) return true;
+  const std::uint64_t stride = description.get(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, 0);
+  return stride % 8 == 0 && stride >= d.rows &&
+         usable(description.get(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, 0));
+}
+
 void multiply(const Operand& a,
               const Operand& b,
               void* d,
@@ -72,10 +108,14 @@ void multiply(const Operand& a,
               double alpha,
               double beta,
               const MatmulDescription& description) {
-  const auto epilogue = description.get(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_DEFAULT);
+  const std::uint64_t epilogue = description.epilogue();
+  const bool adds_bias = description.has_vector() && epilogue != CUBLASLT_EPILOGUE_BGRADB;
   auto* bias = reinterpret_cast<void*>(description.get(CUBLASLT_MATMUL_DESC_BIAS_POINTER, 0));
   const auto bias_type = static_cast<cudaDataType_t>(
       description.get(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, layout.type));
+  auto* aux =
+      reinterpret_cast<void*>(description.get(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, 0));
+  const std::uint64_t aux_stride = description.get(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, 0);
   for (std::uint64_t j = 0; j < layout.columns; ++j) {
     double column_sum = 0;
     for (std::uint64_t k = 0; k < b.rows(); ++k) column_sum += b.at(k, j);
@@ -85,7 +125,13 @@ void multiply(const Operand& a,
       double sum = 0;
       for (std::uint64_t k = 0; k < b.rows(); ++k) sum += a.at(i, k) * b.at(k, j);
       sum = alpha * sum + (beta == 0 ? 0 : beta * read(d, layout.type, at));
-      if (epilogue == CUBLASLT_EPILOGUE_BIAS) sum += read(bias, bias_type, i);
+      if (adds_bias) sum += read(bias, bias_type, i);
+      if (description.keeps_gelu_input()) {
+        write(aux, layout.type, i + j * aux_stride, sum);
+        sum = gelu(sum);
+      } else if (epilogue == CUBLASLT_EPILOGUE_DGELU) {
+        sum *= gelu_slope(read(aux, layout.type, i + j * aux_stride));
+      }
       write(d, layout.type, at, sum);
     }
   }
@@ -211,11 +257,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t,
       left.columns() != right.rows()) {
     return CUBLAS_STATUS_INVALID_VALUE;
   }
-  const std::uint64_t vector = description->get(CUBLASLT_MATMUL_DESC_BIAS_POINTER, 0);
-  if (description->has_epilogue() &&
-      (vector % 16 != 0 || !on_device(reinterpret_cast<const void*>(vector)))) {
-    return CUBLAS_STATUS_INVALID_VALUE;
-  }
+  if (!has_operands(*description, *d_layout)) return CUBLAS_STATUS_INVALID_VALUE;
   const std::uint64_t number = algorithm->data[0];
   ++matmul_library().started[number];
   enqueue(stream, [=, layout = *d_layout, described = *description,

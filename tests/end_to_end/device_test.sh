@@ -96,7 +96,7 @@ done
 [ $? = 2 ] && grep -q -e '--cuda-graph is for a run of one rank, and this one has 2' graph.log
 check $? "--cuda-graph on two ranks is refused"
 model=gpt
-train 2 gpt gpt-dp2zero --device cuda --zero 1 --microbatch-size 4
+train 2 gpt gpt-dp2zero --device cuda --zero 1 --gelu-epilogue --microbatch-size 4
 same dp2zero 1e-5
 model=bert
 train 4 bert bert-tp2pp2 --device cuda --tp 2 --pp 2 --microbatch-size 2

@@ -51,6 +51,7 @@ refused 78 'rank' "$lockstep" pretrain --corpus c --output o --tp 2
 refused 2 'bf16: .*AVX512_BF16 or AMX.* use --precision fp32' env LOCKSTEP_CPU=scalar "$lockstep" bench --device cpu --precision bf16 --steps 1
 refused 2 'bf16: .*AVX512_BF16 or AMX.* use --precision fp32' env LOCKSTEP_CPU=scalar "$lockstep" pretrain --corpus c --output o --device cpu --precision bf16
 refused 2 '--cuda-graph is for a GPU' "$lockstep" bench --device cpu --cuda-graph --steps 1
+refused 2 '--gelu-epilogue is for a GPU' "$lockstep" bench --device cpu --gelu-epilogue --steps 1
 refused 2 '--trace does not go with --cuda-graph' "$lockstep" pretrain --corpus c --output o --trace --cuda-graph
 refused 2 '--transport has no effect on the CPU' "$lockstep" bench --device cpu --transport staged --steps 1
 refused 2 '--attention cudnn has no effect on the CPU' "$lockstep" bench --device cpu --attention cudnn --steps 1

@@ -23,10 +23,12 @@ class CudaLayouts : public test::CudaTest {
  protected:
   static void expect_follows(const ModelConfig& model,
                              DType precision,
-                             AttentionKernels attention = AttentionKernels::plain) {
+                             AttentionKernels attention = AttentionKernels::plain,
+                             bool gelu_in_products = false) {
     Layout layout = layout_of(environment().size());
     layout.device = gpu;
     layout.attention = attention;
+    layout.gelu_in_products = gelu_in_products;
     layout.samples = 4;  // emulated kernels take their time
     expect_like_one_rank(model, layout, precision);
   }
@@ -46,6 +48,22 @@ TEST_F(CudaLayouts, ModelsThatAttendByCudnnTrainAsOnOneRankOfTheCpu) {
     model.head_size = 8;
     expect_follows(model, DType::bf16, AttentionKernels::cudnn);
   }
+}
+
+// Rows of the feed-forward part that the products may keep: multiples of 8, also of two ranks.
+ModelConfig gpt_with_wide_ffn() {
+  ModelConfig model = gpt(2);
+  model.activation = Activation::gelu_tanh;
+  model.ffn_width = 32;
+  return model;
+}
+
+TEST_F(CudaLayouts, GptWithGeluInProductsTrainsAsOnOneRankOfTheCpu) {
+  expect_follows(gpt_with_wide_ffn(), DType::f32, AttentionKernels::plain, true);
+}
+
+TEST_F(CudaLayouts, GptWithGeluInProductsTrainsInBf16AsOnOneRankOfTheCpu) {
+  expect_follows(gpt_with_wide_ffn(), DType::bf16, AttentionKernels::plain, true);
 }
 
 }  // namespace

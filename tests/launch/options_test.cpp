@@ -211,6 +211,20 @@ TEST(Options, RefusesThoseWithoutEffectOnceRanksAndModelAreKnown) {
                {"--global-batch-size 6", "--microbatch-size 2", "dp 2"});
 }
 
+TEST(Options, GeluInProductsIsForTheTanhGeluOnAGpu) {
+  const Device cpu, gpu{Device::Kind::cuda, 0};
+  ModelConfig model;
+  model.activation = Activation::gelu_tanh;
+  const auto check = [&](Device device) {
+    return refusal([&] { check_gelu_epilogue(model, device); });
+  };
+
+  EXPECT_EQ(check(gpu), "accepted");
+  expect_words(check(cpu), {"--gelu-epilogue", "GPU", "leave it out"});
+  model.activation = Activation::gelu;
+  expect_words(check(gpu), {"--gelu-epilogue", "--activation gelu-tanh", "this model has gelu;"});
+}
+
 TEST(Options, LayoutsThatDoNotFitNameOptionValueAndCure) {
   const auto check = [](Words more, Degrees degrees, index_t T) {
     more.insert(more.end(), {"--global-batch-size", "8", "--microbatch-size", "2"});

@@ -1,6 +1,6 @@
 // cublasLtMatmul reads matrices by columns; ours lie by rows, so it is asked for the transpose:
 // c^T (N, M) = op(b)^T op(a)^T. A row of c is one of its columns there: a bias per column of c is
-// its BIAS, and the sums of a's rows, for c += a^T b, are its BGRADB.
+// its BIAS, the sums of a's rows, for c += a^T b, are its BGRADB, and x beside c is its AUX.
 #include "core/ops/cuda/gemm.hpp"
 
 #include "core/cuda/matmul.hpp"
@@ -24,6 +24,9 @@ Matmul product(Tensor& c,
 
 // Weights and biases lie side by side in one buffer; epilogues read 16 bytes at once.
 bool aligned(const Tensor& x) { return reinterpret_cast<std::uintptr_t>(x.raw()) % 16 == 0; }
+
+// Rows of a multiple of 8 elements are what the library takes as AUX.
+bool fits_beside(const Tensor& x) { return aligned(x) && x.row_stride() % 8 == 0; }
 
 }  // namespace
 
@@ -66,6 +69,34 @@ bool gemm_and_column_sums(Tensor& c, Tensor& sums, const Tensor& a, const Tensor
   if (!matmul(summing)) return false;
   cuda::add(sums, sums, summing.vector);
   return true;
+}
+
+bool gemm_gelu(Tensor& c,
+               Tensor& x,
+               const Tensor& a,
+               Transpose transpose_a,
+               const Tensor& b,
+               Transpose transpose_b,
+               const Tensor& bias) {
+  if (a.count() == 0 || !fits_beside(x) || (bias.defined() && !aligned(bias))) return false;
+  Matmul activated = product(c, a, transpose_a, b, transpose_b);
+  activated.epilogue = Epilogue::gelu;
+  activated.vector = bias;
+  activated.beside = x;
+  return matmul(activated);
+}
+
+bool gemm_gelu_gradient(Tensor& c,
+                        const Tensor& a,
+                        Transpose transpose_a,
+                        const Tensor& b,
+                        Transpose transpose_b,
+                        const Tensor& x) {
+  if (a.count() == 0 || !fits_beside(x)) return false;
+  Matmul sloped = product(c, a, transpose_a, b, transpose_b);
+  sloped.epilogue = Epilogue::gelu_gradient;
+  sloped.beside = x;
+  return matmul(sloped);
 }
 
 void time_products(Device device, bool on) { Runtime::of(device).matmuls().set_timing(on); }

@@ -94,6 +94,21 @@ TEST(Mlp, GradientsAgreeWithDifferencesForEveryActivation) {
   }
 }
 
+TEST(Mlp, GradientsAgreeWithDifferencesWithGeluInProducts) {
+  LocalGroup tp;
+  for (const bool with_bias : {true, false}) {
+    const Parameter w1 = random_parameter({9, 5}, 1), w2 = random_parameter({5, 9}, 3);
+    const Parameter b1 = with_bias ? random_parameter({9}, 2) : Parameter{};
+    const Mlp mlp(Linear(w1, b1, Split::output, tp), Activation::gelu_tanh,
+                  Linear(w2, Parameter{}, Split::input, tp), true);
+    std::vector<test::NamedParameter> parameters{{"w1", w1}, {"w2", w2}};
+    if (with_bias) parameters.push_back({"b1", b1});
+
+    expect_small(
+        module_errors(mlp, random_tensor({6, 5}, DType::f64, 5), parameters, make_context(2, 3)));
+  }
+}
+
 struct AttentionParts {
   Parameter qkv = random_parameter({3 * 8, 10}, 1), qkv_bias = random_parameter({3 * 8}, 2);
   Parameter output = random_parameter({10, 8}, 3), output_bias = random_parameter({10}, 4);

@@ -122,6 +122,25 @@ TEST_F(CudaBf16, AProductOverNothingIsZeroAndABiasIsAdded) {
   }
 }
 
+TEST_F(CudaBf16, ProductsThatEndWithGeluFollow) {
+  for (const index_t F : {17, 24}) {
+    const Tensor a = rounded(random_tensor({11, 64}, DType::f32, 1)),
+                 b = rounded(random_tensor({F, 64}, DType::f32, 2)),
+                 bias = random_tensor({F}, DType::f32, 3);
+    Tensor x = random_tensor({11, F}, DType::f32, 4), y = x.clone(), dx = x.clone(),
+           x_there = x.to(gpu), y_there = y.to(gpu), dx_there = dx.to(gpu);
+
+    gemm_gelu(y, x, a, Transpose::no, b, Transpose::yes, bias);
+    gemm_gelu_gradient(dx, a, Transpose::no, b, Transpose::yes, x);
+    gemm_gelu(y_there, x_there, a.to(gpu), Transpose::no, b.to(gpu), Transpose::yes, bias.to(gpu));
+    gemm_gelu_gradient(dx_there, a.to(gpu), Transpose::no, b.to(gpu), Transpose::yes, x_there);
+
+    EXPECT_LE(relative_error(on_cpu(x_there), x), tolerance(DType::f32, 65));
+    EXPECT_LE(relative_error(on_cpu(y_there), y), tolerance(DType::f32, 66));
+    EXPECT_LE(relative_error(on_cpu(dx_there), dx), tolerance(DType::f32, 66));
+  }
+}
+
 TEST_F(CudaBf16, WeightAndBiasGradientsAreAddedTogether) {
   for (const index_t F : {17, 24}) {
     const Tensor dy = rounded(random_tensor({300, F}, DType::f32, 1)),

@@ -82,6 +82,31 @@ TEST_F(CudaOps, ActivationsFollow) {
   }
 }
 
+// Columns of a multiple of 8 may go through cuBLASLt's epilogues, others do not.
+TEST_F(CudaOps, ProductsThatEndWithGeluFollow) {
+  for (const auto& [N, C] : {Size{37, 43}, Size{19, 72}, Size{1, 8}, Size{0, 8}}) {
+    for (const index_t K : {0, 13}) {
+      Tensor a = numbers({N, K}, 1);
+      const Tensor b = numbers({C, K}, 2), bias = numbers({C}, 3), dy = numbers({N, K}, 4);
+      scale(a, 3);  // tails too
+      const auto all = [](Tensor x, const Tensor& a, const Tensor& b, const Tensor& bias,
+                          const Tensor& dy) {
+        Tensor y = x.clone(), plain = x.clone(), dx = x.clone();
+        gemm_gelu(plain, x, a, Transpose::no, b, Transpose::yes, Tensor{});
+        gemm_gelu(y, x, a, Transpose::no, b, Transpose::yes, bias);
+        gemm_gelu_gradient(dx, dy, Transpose::no, b, Transpose::yes, x);
+        return std::vector<Tensor>{x, y, plain, dx};
+      };
+
+      const Tensor x = numbers({N, C}, 5);
+      const auto here = all(x.clone(), a, b, bias, dy);
+      const auto there = all(on_gpu(x), on_gpu(a), on_gpu(b), on_gpu(bias), on_gpu(dy));
+
+      for (std::size_t i = 0; i < here.size(); ++i) expect_near(there[i], here[i], K + 2);
+    }
+  }
+}
+
 TEST_F(CudaOps, ElementwiseFollows) {
   for (const auto& [N, C] : sizes) {
     const Tensor a = numbers({N, C}, 1), b = numbers({N, C}, 2), bias = numbers({C}, 3);
