@@ -106,12 +106,16 @@ void zero_rows(ByteRows to, std::size_t row_bytes, std::size_t rows) {
 
 void synchronize(Device) {}
 
-CopyTicket start_copy_out(Device, void* to, const void* from, std::size_t bytes) {
+CopyTicket start_copy_out(Device, void* to, const void* from, std::size_t bytes, CopyTicket) {
   std::memcpy(to, from, bytes);
   return 0;
 }
-CopyTicket start_copy_in(Device device, void* to, const void* from, std::size_t bytes) {
-  return cpu::start_copy_out(device, to, from, bytes);
+CopyTicket start_copy_in(Device device,
+                         void* to,
+                         const void* from,
+                         std::size_t bytes,
+                         CopyTicket after) {
+  return cpu::start_copy_out(device, to, from, bytes, after);
 }
 CopyTicket start_waiting(Device) { return 0; }
 bool done(Device, CopyTicket) { return true; }
@@ -155,11 +159,19 @@ void zero_rows(ByteRows to, std::size_t row_bytes, std::size_t rows) {
 
 void synchronize(Device device) { LOCKSTEP_DISPATCH(device, synchronize(device)); }
 
-CopyTicket start_copy_out(Device device, void* to, const void* from, std::size_t bytes) {
-  return LOCKSTEP_DISPATCH(device, start_copy_out(device, to, from, bytes));
+CopyTicket start_copy_out(Device device,
+                          void* to,
+                          const void* from,
+                          std::size_t bytes,
+                          CopyTicket after) {
+  return LOCKSTEP_DISPATCH(device, start_copy_out(device, to, from, bytes, after));
 }
-CopyTicket start_copy_in(Device device, void* to, const void* from, std::size_t bytes) {
-  return LOCKSTEP_DISPATCH(device, start_copy_in(device, to, from, bytes));
+CopyTicket start_copy_in(Device device,
+                         void* to,
+                         const void* from,
+                         std::size_t bytes,
+                         CopyTicket after) {
+  return LOCKSTEP_DISPATCH(device, start_copy_in(device, to, from, bytes, after));
 }
 CopyTicket start_waiting(Device device) { return LOCKSTEP_DISPATCH(device, start_waiting(device)); }
 bool done(Device device, CopyTicket ticket) {

@@ -56,12 +56,20 @@ void zero_rows(ByteRows to, std::size_t row_bytes, std::size_t rows);
 void synchronize(Device device);  // waits until all that was asked of the device is done
 
 // Copies beside the ops, out to the CPU and in from it: they start when the ops asked for so far
-// are done, each direction runs in order, and a copy is over when done() says so. Both pointers
-// stay valid until then. CPU memory should be of allocate_staging. A ticket is forgotten once it
-// was seen done.
-using CopyTicket = std::uint64_t;
-CopyTicket start_copy_out(Device device, void* to, const void* from, std::size_t bytes);
-CopyTicket start_copy_in(Device device, void* to, const void* from, std::size_t bytes);
+// are done, or those that `after` waits for; each direction runs in order, and a copy is over when
+// done() says so. Both pointers stay valid until then. CPU memory should be of allocate_staging. A
+// ticket is forgotten once it was seen done.
+using CopyTicket = std::uint64_t;  // 0: none
+CopyTicket start_copy_out(Device device,
+                          void* to,
+                          const void* from,
+                          std::size_t bytes,
+                          CopyTicket after = 0);
+CopyTicket start_copy_in(Device device,
+                         void* to,
+                         const void* from,
+                         std::size_t bytes,
+                         CopyTicket after = 0);
 CopyTicket start_waiting(Device device);  // no copy: done when the ops asked for so far are
 bool done(Device device, CopyTicket ticket);
 

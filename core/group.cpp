@@ -17,7 +17,7 @@ void broadcast_text(Group& group, std::string& text, int root) {
   text.assign(first, first + bytes);
 }
 
-Pending LocalGroup::start_all_reduce(Tensor, Reduce, const char*) { return {}; }
+Pending LocalGroup::start_all_reduce(Tensor, Reduce, const char*, CopyTicket) { return {}; }
 Pending LocalGroup::start_reduce_scatter(Tensor, const char*) { return {}; }
 Pending LocalGroup::start_all_gather(Tensor, const char*) { return {}; }
 

@@ -18,12 +18,17 @@ enum class Reduce { sum, max, min };
 class Pending {
  public:
   Pending() = default;
-  explicit Pending(std::function<void()> finish) : finish_(std::move(finish)) {}
-  Pending(Pending&& other) noexcept : finish_(std::exchange(other.finish_, nullptr)) {}
+  // over: whether finish() would return at once; may move the operation. Absent: not to be known.
+  explicit Pending(std::function<void()> finish, std::function<bool()> over = nullptr)
+      : finish_(std::move(finish)), over_(std::move(over)) {}
+  Pending(Pending&& other) noexcept
+      : finish_(std::exchange(other.finish_, nullptr)),
+        over_(std::exchange(other.over_, nullptr)) {}
   Pending& operator=(Pending&& other) noexcept {
     if (this != &other) {
       wait();
       finish_ = std::exchange(other.finish_, nullptr);
+      over_ = std::exchange(other.over_, nullptr);
     }
     return *this;
   }
@@ -32,9 +37,15 @@ class Pending {
   void wait() {
     if (auto finish = std::exchange(finish_, nullptr)) finish();
   }
+  // Without waiting: moves what is under way, and is true once it is over.
+  bool done() {
+    if (finish_ != nullptr && over_ != nullptr && over_()) wait();
+    return finish_ == nullptr;
+  }
 
  private:
   std::function<void()> finish_;
+  std::function<bool()> over_;
 };
 
 // The part of n elements that belongs to `rank` of `size`: [first, first + count). Parts differ by
@@ -56,8 +67,13 @@ class Group {
   virtual int rank() const = 0;
   virtual int size() const = 0;
 
-  // x becomes the sum (max, min) over all members. f32, f64, i32, i64.
-  [[nodiscard]] virtual Pending start_all_reduce(Tensor x, Reduce reduce, const char* what) = 0;
+  // x becomes the sum (max, min) over all members. f32, f64, i32, i64. after: what this member
+  // brings is there once this ticket of start_waiting is done, and later ops leave x alone; 0: once
+  // all ops asked for so far are.
+  [[nodiscard]] virtual Pending start_all_reduce(Tensor x,
+                                                 Reduce reduce,
+                                                 const char* what,
+                                                 CopyTicket after = 0) = 0;
   // In place over a flat x of n elements: afterwards span_of(n, rank, size) of x holds the sum, the
   // rest is undefined.
   [[nodiscard]] virtual Pending start_reduce_scatter(Tensor x, const char* what) = 0;
@@ -100,7 +116,7 @@ class LocalGroup final : public Group {
  public:
   int rank() const override { return 0; }
   int size() const override { return 1; }
-  Pending start_all_reduce(Tensor x, Reduce reduce, const char* what) override;
+  Pending start_all_reduce(Tensor x, Reduce reduce, const char* what, CopyTicket after) override;
   Pending start_reduce_scatter(Tensor x, const char* what) override;
   Pending start_all_gather(Tensor x, const char* what) override;
   Pending start_all_to_all(Tensor to, Tensor from, const char* what) override;

@@ -19,9 +19,9 @@ class NcclCommunicator {
   virtual ~NcclCommunicator() = default;
 
   // As of Group, over flat tensors; sums of f32, f64, i32, i64, in an order of NCCL's own that is
-  // the same in every run. They begin when the ops asked for before them are done; ops asked for
-  // after wait() see what they did.
-  [[nodiscard]] virtual Pending start_sum(Tensor x) = 0;
+  // the same in every run. They begin when the ops asked for before them are done (or those that
+  // `after` waits for); ops asked for after wait() see what they did.
+  [[nodiscard]] virtual Pending start_sum(Tensor x, CopyTicket after) = 0;
   [[nodiscard]] virtual Pending start_sum_of_spans(Tensor x) = 0;  // each rank its span_of
   [[nodiscard]] virtual Pending start_gather(Tensor x) = 0;        // from each rank its span_of
 };

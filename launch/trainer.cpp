@@ -161,8 +161,9 @@ StepResult Trainer::compute_gradients(const StepBatch& batch,
   }
   start_losses(terms, config_.device);  // here, so that the first microbatch's ops are the others'
   runner_ = &runner_for(batch.microbatches.size());
-  const PassSeconds passes =
-      runner_->run(on_device(batch), context(step, terms, true), join, &graphs_->actions);
+  Context training = context(step, terms, true);
+  training.backward = gradients_.begin();
+  const PassSeconds passes = runner_->run(on_device(batch), training, join, &graphs_->actions);
   result.forward_seconds = passes.forward;
   result.backward_seconds = passes.backward;
 

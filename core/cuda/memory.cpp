@@ -66,12 +66,20 @@ void zero_rows(ByteRows to, std::size_t row_bytes, std::size_t rows) {
 
 void synchronize(Device device) { check(cudaStreamSynchronize(Runtime::of(device).stream())); }
 
-CopyTicket start_copy_out(Device device, void* to, const void* from, std::size_t bytes) {
-  return Runtime::of(device).start_copy_out(to, from, bytes);
+CopyTicket start_copy_out(Device device,
+                          void* to,
+                          const void* from,
+                          std::size_t bytes,
+                          CopyTicket after) {
+  return Runtime::of(device).start_copy_out(to, from, bytes, after);
 }
 
-CopyTicket start_copy_in(Device device, void* to, const void* from, std::size_t bytes) {
-  return Runtime::of(device).start_copy_in(to, from, bytes);
+CopyTicket start_copy_in(Device device,
+                         void* to,
+                         const void* from,
+                         std::size_t bytes,
+                         CopyTicket after) {
+  return Runtime::of(device).start_copy_in(to, from, bytes, after);
 }
 
 CopyTicket start_waiting(Device device) { return Runtime::of(device).start_waiting(); }

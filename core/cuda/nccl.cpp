@@ -109,6 +109,11 @@ class Event {
   Event& operator=(const Event&) = delete;
   ~Event() { (void)cudaEventDestroy(event_); }
   void hold(cudaStream_t stream) const { check(cudaStreamWaitEvent(stream, event_, 0)); }
+  bool done() const {
+    const cudaError_t state = cudaEventQuery(event_);
+    if (state != cudaErrorNotReady) check(state);
+    return state == cudaSuccess;
+  }
 
  private:
   cudaEvent_t event_ = nullptr;
@@ -126,15 +131,15 @@ class Communicator final : public NcclCommunicator {
   }
   ~Communicator() override { (void)nccl_.destroy(comm_); }
 
-  Pending start_sum(Tensor x) override {
-    return start(x, [&] {
+  Pending start_sum(Tensor x, CopyTicket after) override {
+    return start(x, after, [&] {
       nccl_.check(nccl_.all_reduce(x.raw(), x.raw(), elements(x), type_of(x.dtype()), sum_op, comm_,
                                    stream_));
     });
   }
 
   Pending start_sum_of_spans(Tensor x) override {
-    return start(x, [&] {
+    return start(x, 0, [&] {
       const int type = type_of(x.dtype());
       if (x.count() % size_ == 0) {
         nccl_.check(nccl_.reduce_scatter(x.raw(), span(x, rank_).raw(), elements(x) / ranks(), type,
@@ -149,7 +154,7 @@ class Communicator final : public NcclCommunicator {
   }
 
   Pending start_gather(Tensor x) override {
-    return start(x, [&] {
+    return start(x, 0, [&] {
       const int type = type_of(x.dtype());
       if (x.count() % size_ == 0) {
         nccl_.check(nccl_.all_gather(span(x, rank_).raw(), x.raw(), elements(x) / ranks(), type,
@@ -182,18 +187,25 @@ class Communicator final : public NcclCommunicator {
     nccl_.check(nccl_.group_end());
   }
 
-  // Behind the ops asked for so far; ops asked for after wait() come behind it.
+  // Behind the ops asked for so far, or those that `after` waits for; ops asked for after wait()
+  // come behind it.
   template <typename F>
-  Pending start(const Tensor& x, const F& launch) {
+  Pending start(const Tensor& x, CopyTicket after, const F& launch) {
     if (x.count() == 0) return {};
-    Event(runtime_.stream()).hold(stream_);
+    if (after == 0) {
+      Event(runtime_.stream()).hold(stream_);
+    } else {
+      runtime_.hold(stream_, after);
+    }
     launch();
-    return Pending([this, x, end = std::make_shared<Event>(stream_)] {
+    const auto end = std::make_shared<Event>(stream_);
+    const auto wait = [this, x, end] {
       Result state = 0;
       nccl_.check(nccl_.async_error(comm_, &state));
       nccl_.check(state);
       end->hold(runtime_.stream());
-    });
+    };
+    return Pending(wait, [end] { return end->done(); });
   }
 
   const Library& nccl_;

@@ -161,22 +161,38 @@ CopyTicket Runtime::ticket_of(cudaEvent_t event) {
   return next_ticket_++;
 }
 
-CopyTicket Runtime::start_copy(cudaStream_t stream, void* to, const void* from, std::size_t bytes) {
+CopyTicket Runtime::start_copy(cudaStream_t stream,
+                               void* to,
+                               const void* from,
+                               std::size_t bytes,
+                               CopyTicket after) {
+  if (after != 0) hold(stream, after);
   const std::lock_guard lock(mutex_);
   cudaEvent_t event = take_event();
-  check(cudaEventRecord(event, stream_));
-  check(cudaStreamWaitEvent(stream, event, 0));
+  if (after == 0) {
+    check(cudaEventRecord(event, stream_));
+    check(cudaStreamWaitEvent(stream, event, 0));
+  }
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream));
   check(cudaEventRecord(event, stream));
   return ticket_of(event);
 }
 
-CopyTicket Runtime::start_copy_out(void* to, const void* from, std::size_t bytes) {
-  return start_copy(out_, to, from, bytes);
+CopyTicket Runtime::start_copy_out(void* to,
+                                   const void* from,
+                                   std::size_t bytes,
+                                   CopyTicket after) {
+  return start_copy(out_, to, from, bytes, after);
 }
 
-CopyTicket Runtime::start_copy_in(void* to, const void* from, std::size_t bytes) {
-  return start_copy(in_, to, from, bytes);
+CopyTicket Runtime::start_copy_in(void* to, const void* from, std::size_t bytes, CopyTicket after) {
+  return start_copy(in_, to, from, bytes, after);
+}
+
+void Runtime::hold(cudaStream_t stream, CopyTicket ticket) {
+  const std::lock_guard lock(mutex_);
+  const auto found = under_way_.find(ticket);
+  if (found != under_way_.end()) check(cudaStreamWaitEvent(stream, found->second, 0));
 }
 
 CopyTicket Runtime::start_waiting() {

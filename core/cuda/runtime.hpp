@@ -55,9 +55,11 @@ class Runtime {
   // Once a graph is launched or dropped: what its uploads read can be used again, in its time.
   void release_captured_uploads();
 
-  CopyTicket start_copy_out(void* to, const void* from, std::size_t bytes);
-  CopyTicket start_copy_in(void* to, const void* from, std::size_t bytes);
+  CopyTicket start_copy_out(void* to, const void* from, std::size_t bytes, CopyTicket after);
+  CopyTicket start_copy_in(void* to, const void* from, std::size_t bytes, CopyTicket after);
   CopyTicket start_waiting();
+  // What is asked of `stream` from now on comes after what the ticket waits for.
+  void hold(cudaStream_t stream, CopyTicket ticket);
   bool done(CopyTicket ticket);
 
  private:
@@ -70,7 +72,11 @@ class Runtime {
   explicit Runtime(Device device);
 
   void grow(std::size_t bytes);
-  CopyTicket start_copy(cudaStream_t stream, void* to, const void* from, std::size_t bytes);
+  CopyTicket start_copy(cudaStream_t stream,
+                        void* to,
+                        const void* from,
+                        std::size_t bytes,
+                        CopyTicket after);
   cudaEvent_t take_event();
   CopyTicket ticket_of(cudaEvent_t event);
 

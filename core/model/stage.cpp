@@ -105,12 +105,26 @@ struct Stage::Parts {
   std::optional<Front> front;
   std::vector<Layer> layers;
   std::optional<Head> head;
+  index_t head_position = 0;  // in the plan; the front is at 0, layer l at 1 + l
 
   // A context that knows which rows the layers of this rank see.
   Context here(const Context& given) const {
     Context context = given;
     context.shard = shard;
     return context;
+  }
+
+  void head_weights(Head::Saved& saved, const Context& context) const {
+    head->backward_weight(saved, context);
+    context.layer_done(head_position);
+  }
+  void layer_weights(std::size_t i, Layer::Saved& saved, const Context& context) const {
+    layers[i].backward_weight(saved, context);
+    context.layer_done(index_t{1} + layers[i].number);
+  }
+  void front_weights(Front::Saved& saved, const Context& context) const {
+    front->backward_weight(saved, context);
+    context.layer_done(0);
   }
 
   // Front and layers. Without `saved` (evaluation) each layer's memory goes before the next.
@@ -133,6 +147,7 @@ Stage::Stage(const ModelConfig& config, StageRange range, ParameterStore& store,
   config.validate();
   config.validate_layout(tp.size(), 1);
   parts_->width = config.width;
+  parts_->head_position = config.layers + 1;
   parts_->dtype = store.values().dtype();
   parts_->device = store.values().device();
   if (setup.sequence_parallel) parts_->shard = {tp.rank(), tp.size()};
@@ -198,11 +213,11 @@ Bundle Stage::backward_input(const Batch& batch,
 // In the order of backward(): the tied table's gradient is the same bits either way.
 void Stage::backward_weight(const Batch&, Saved& saved, const Context& given) const {
   const Context context = parts_->here(given);
-  if (last()) parts_->head->backward_weight(saved.head, context);
+  if (last()) parts_->head_weights(saved.head, context);
   for (std::size_t i = parts_->layers.size(); i-- > 0;) {
-    parts_->layers[i].backward_weight(saved.layers[i], context);
+    parts_->layer_weights(i, saved.layers[i], context);
   }
-  if (first()) parts_->front->backward_weight(saved.front, context);
+  if (first()) parts_->front_weights(saved.front, context);
 }
 
 Bundle Stage::backward(const Batch& batch,
@@ -214,15 +229,15 @@ Bundle Stage::backward(const Batch& batch,
   Tensor dx = dout.x;
   if (last()) {
     dx = parts_->head->backward_input(batch, saved.head, context);
-    parts_->head->backward_weight(saved.head, context);
+    parts_->head_weights(saved.head, context);
   }
   for (std::size_t i = parts_->layers.size(); i-- > 0;) {
     dx = parts_->layers[i].backward_input(dx, saved.layers[i], context);
-    parts_->layers[i].backward_weight(saved.layers[i], context);
+    parts_->layer_weights(i, saved.layers[i], context);
   }
   if (!first()) return {dx, dout.memory, dout.g};
   parts_->front->backward_input(dx, saved.front, context);
-  parts_->front->backward_weight(saved.front, context);
+  parts_->front_weights(saved.front, context);
   return {};
 }
 

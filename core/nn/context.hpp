@@ -69,6 +69,15 @@ struct ProbePoint {
 // Sees what each layer computes when a step is repeated to find where its numbers went wrong.
 using Probe = std::function<void(const ProbePoint&, const Tensor&)>;
 
+// Is told how far a backward pass has come, so that sums over ranks can go on beside it.
+class BackwardObserver {
+ public:
+  virtual ~BackwardObserver() = default;
+  virtual void op_done() = 0;  // now and then within a layer
+  // The parameters of the layer at this plan position get no more gradients in this step.
+  virtual void layer_done(index_t position) = 0;
+};
+
 struct Context {
   std::int64_t step = 0;  // 1 is the first
   std::uint64_t seed = 0;
@@ -82,6 +91,8 @@ struct Context {
   std::vector<LossTerm>* terms = nullptr;
   Summation sums;
   const Probe* probe = nullptr;
+  BackwardObserver* backward = nullptr;
+  bool last_weights = false;  // no microbatch after this one adds to the stage's gradients
 
   Context at(std::uint32_t layer) const {
     Context context = *this;
@@ -94,6 +105,12 @@ struct Context {
   }
   void observe(const ProbePoint& point, const Tensor& y) const {
     if (probe != nullptr && y.defined()) (*probe)(point, y);
+  }
+  void op_done() const {
+    if (backward != nullptr) backward->op_done();
+  }
+  void layer_done(index_t position) const {
+    if (backward != nullptr && last_weights) backward->layer_done(position);
   }
   PhiloxKey dropout_key(Site::Op op) const {
     const std::uint64_t where = (std::uint64_t{site.stack} << 48) |

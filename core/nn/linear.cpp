@@ -149,6 +149,7 @@ Tensor Linear::backward_input(const Tensor& dy, Saved& saved, const Context& con
   } else {
     gemm(dx, saved.dy, Transpose::no, weight_.operand(), Transpose::no);
   }
+  context.op_done();
   if (split_ != Split::output) return dx;
   return summed(dx, [&] {
     if (weights_behind_sum(context)) add_gradients(saved, context);
@@ -164,6 +165,7 @@ void Linear::add_gradients(Saved& saved, const Context& context) const {
   Tensor dweight = weight_.gradient, dbias = bias_.gradient;
   add_weight_gradient(dweight, dbias, saved.dy, saved.x, context);
   saved = {};
+  context.op_done();
 }
 
 }  // namespace lockstep

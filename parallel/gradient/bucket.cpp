@@ -1,7 +1,7 @@
 #include "parallel/gradient/bucket.hpp"
 
 #include <algorithm>
-#include <deque>
+#include <utility>
 
 namespace lockstep {
 namespace {
@@ -21,14 +21,48 @@ std::vector<Span> cut_into_buckets(index_t n, DType dtype) {
   return buckets;
 }
 
-void sum_in_buckets(const Tensor& flat, Group& group, const char* what) {
-  std::deque<Pending> in_flight;
-  for (const Span& bucket : cut_into_buckets(flat.count(), flat.dtype())) {
-    if (in_flight.size() == most_in_flight) in_flight.pop_front();
-    in_flight.push_back(
-        group.start_all_reduce(flat.range(bucket.first, bucket.count), Reduce::sum, what));
+BucketSums::BucketSums(Tensor flat, Group& group, const char* what)
+    : flat_(std::move(flat)), group_(&group), what_(what) {
+  const std::vector<Span> spans = cut_into_buckets(flat_.count(), flat_.dtype());
+  for (auto span = spans.rbegin(); span != spans.rend(); ++span) buckets_.push_back({*span});
+}
+
+void BucketSums::release(index_t first) {
+  const std::size_t before = num_released_;
+  while (num_released_ < buckets_.size() && buckets_[num_released_].span.first >= first)
+    ++num_released_;
+  if (num_released_ == before) return;
+  tickets_.push_back(start_waiting(flat_.device()));
+  for (std::size_t i = before; i < num_released_; ++i) buckets_[i].released = tickets_.back();
+}
+
+void BucketSums::start_next() {
+  const Bucket& bucket = buckets_[num_started_++];
+  in_flight_.push_back(group_->start_all_reduce(flat_.range(bucket.span.first, bucket.span.count),
+                                                Reduce::sum, what_, bucket.released));
+}
+
+void BucketSums::advance() {
+  while (!in_flight_.empty() && in_flight_.front().done()) in_flight_.pop_front();
+  while (num_started_ < num_released_ && in_flight_.size() < most_in_flight) start_next();
+}
+
+void BucketSums::finish() {
+  release(0);
+  while (num_started_ < buckets_.size()) {
+    if (in_flight_.size() == most_in_flight) in_flight_.pop_front();
+    start_next();
   }
-  for (Pending& pending : in_flight) pending.wait();
+  for (Pending& pending : in_flight_) pending.wait();
+  in_flight_.clear();
+  for (const CopyTicket ticket : tickets_) {  // to be forgotten
+    while (!done(flat_.device(), ticket)) continue;
+  }
+  tickets_.clear();
+}
+
+void sum_in_buckets(const Tensor& flat, Group& group, const char* what) {
+  BucketSums(flat, group, what).finish();
 }
 
 }  // namespace lockstep

@@ -3,6 +3,7 @@
 // buffer, whatever parameters lie in it.
 #pragma once
 
+#include <deque>
 #include <vector>
 
 #include "core/group.hpp"
@@ -12,7 +13,39 @@ namespace lockstep {
 // Adjacent spans that cover n elements in order; all but the last as long as 2 MiB allow.
 std::vector<Span> cut_into_buckets(index_t n, DType dtype);
 
-// flat becomes its sum over the group, bucket by bucket, a few at a time.
+// A flat buffer becomes its sum over a group, a few buckets at a time, from its end to its
+// beginning: as a backward pass finishes its gradients, beside which the sums go on (Li et al.
+// 2020, PyTorch Distributed, section 3.2). All members sum the same buckets in the same order,
+// however far each of them is.
+class BucketSums {
+ public:
+  // The group must outlive this.
+  BucketSums(Tensor flat, Group& group, const char* what);
+
+  // The elements from `first` on are there once the ops asked for so far are done, and nobody
+  // touches them until finish(). first: never more than before.
+  void release(index_t first);
+  void advance();  // what can be done without waiting
+  void finish();   // releases the rest and waits for all
+
+ private:
+  struct Bucket {
+    Span span;
+    CopyTicket released = 0;
+  };
+
+  void start_next();
+
+  Tensor flat_;
+  Group* group_;
+  const char* what_;
+  std::vector<Bucket> buckets_;  // in the order they are summed
+  std::size_t num_released_ = 0, num_started_ = 0;
+  std::vector<CopyTicket> tickets_;
+  std::deque<Pending> in_flight_;
+};
+
+// All at once.
 void sum_in_buckets(const Tensor& flat, Group& group, const char* what);
 
 }  // namespace lockstep

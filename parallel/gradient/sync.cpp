@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "core/error.hpp"
 #include "core/ops/elementwise.hpp"
@@ -42,6 +43,7 @@ struct GradientSync::Parts {
         sharded(zero),
         shard(store.count(), topology.replicas()),
         tied(store.entries(), topology, stages) {
+    for (const StageRange range : stages.of_rank(topology.pp_rank())) ranges.push_back(range);
     for (const auto& entry : store.entries()) {
       if (entry.row->cut.kind == Cut::Kind::partial) partial.push_back(entry.parameter.gradient);
       if (counts(entry, topology, stages))
@@ -96,6 +98,45 @@ struct GradientSync::Parts {
     if (sharded) topology.replicas().all_reduce(x, reduce, "norm");
   }
 
+  // ZeRO-1 leaves a rank the sums of its own span alone: those over stages and shards come first.
+  void finish_sharded() {
+    tied.sum();
+    sum_partial();
+    shard.sum(gradients);
+  }
+
+  void finish_begun() {
+    early->finish();
+    early.reset();
+    sum_partial();
+    tied.sum();
+  }
+
+  void begin() {
+    early.emplace(gradients, topology.replicas(), "gradient");
+    uses_left.clear();
+    for (const auto& entry : store.entries()) {
+      uses_left.push_back(0);
+      for (const StageRange range : ranges) {
+        for (const index_t use : entry.row->uses)
+          uses_left.back() += use >= range.first && use < range.last ? 1 : 0;
+      }
+    }
+    num_open = uses_left.size();
+  }
+
+  void layer_done(index_t position) {
+    const auto& entries = store.entries();
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      for (const index_t use : entries[i].row->uses) uses_left[i] -= use == position ? 1 : 0;
+    }
+    while (num_open > 0 && uses_left[num_open - 1] == 0) --num_open;
+    early->release(num_open == 0 ? 0
+                                 : entries[num_open - 1].offset +
+                                       entries[num_open - 1].parameter.gradient.count());
+    early->advance();
+  }
+
   ParameterStore& store;
   const Topology& topology;
   bool fixed;
@@ -105,6 +146,12 @@ struct GradientSync::Parts {
   TiedSums tied;
   std::vector<Tensor> partial;
   std::vector<Span> counted;  // of the flat buffers: what this rank adds to the norm
+  std::vector<StageRange> ranges;
+  // Of a step whose sums begin early: what each entry's layers have yet to add, and how many
+  // entries, from the first, end with one that is not whole.
+  std::optional<BucketSums> early;
+  std::vector<int> uses_left;
+  std::size_t num_open = 0;
 };
 
 GradientSync::GradientSync(ParameterStore& store,
@@ -121,15 +168,20 @@ GradientSync::GradientSync(ParameterStore& store,
 
 GradientSync::~GradientSync() = default;
 
+BackwardObserver* GradientSync::begin() {
+  const bool early = !parts_->fixed && !parts_->sharded && parts_->topology.replicas().size() > 1;
+  if (early) parts_->begin();
+  return early ? this : nullptr;
+}
+
+void GradientSync::op_done() { parts_->early->advance(); }
+void GradientSync::layer_done(index_t position) { parts_->layer_done(position); }
+
 void GradientSync::finish() {
   if (parts_->fixed) return parts_->finish_fixed();
-  parts_->tied.sum();
-  parts_->sum_partial();
-  if (parts_->sharded) {
-    parts_->shard.sum(parts_->gradients);
-  } else {
-    sum_in_buckets(parts_->gradients, parts_->topology.replicas(), "gradient");
-  }
+  if (parts_->sharded) return parts_->finish_sharded();
+  if (!parts_->early) parts_->begin();
+  parts_->finish_begun();
 }
 
 Tensor GradientSync::sum_of_squares() const {

@@ -85,7 +85,8 @@ index_t MpiGroup::staging_elements(const Tensor& x) const {
 Pending MpiGroup::start_exchange(const Tensor& flat,
                                  const SpecOf& spec_of,
                                  std::vector<StagedChunk> chunks,
-                                 const OperationNote& note) {
+                                 const OperationNote& note,
+                                 CopyTicket after) {
   const auto exchange = [this](Tensor x, const ExchangeSpec& spec, const TagRange& tags) {
     return std::make_unique<Exchange>(collectives_.handle(), rank_, size_, std::move(x), spec, tags,
                                       limits_.message_elements);
@@ -102,11 +103,11 @@ Pending MpiGroup::start_exchange(const Tensor& flat,
   const auto travel = [exchange, parts](std::size_t chunk, Tensor host) {
     return exchange(std::move(host), parts[chunk].first, parts[chunk].second);
   };
-  return progress_->start(std::make_unique<Staged>(flat, flat, std::move(chunks), travel, nullptr),
-                          note);
+  return progress_->start(
+      std::make_unique<Staged>(flat, flat, std::move(chunks), travel, nullptr, after), note);
 }
 
-Pending MpiGroup::start_all_reduce(Tensor x, Reduce reduce, const char* what) {
+Pending MpiGroup::start_all_reduce(Tensor x, Reduce reduce, const char* what, CopyTicket after) {
   const index_t n = x.count(), item_bytes = static_cast<index_t>(size_of(x.dtype()));
   require_sum(x, what);
   count_collective(what, "all_reduce", 2 * (size_ - 1) * n, x.dtype());
@@ -117,7 +118,7 @@ Pending MpiGroup::start_all_reduce(Tensor x, Reduce reduce, const char* what) {
             reduce, !one_trip};
   };
   return start_exchange(flatten(x, what), spec, cut_range(n, staging_elements(x), true, true),
-                        note("all_reduce", what, x));
+                        note("all_reduce", what, x), after);
 }
 
 Pending MpiGroup::start_reduce_scatter(Tensor x, const char* what) {

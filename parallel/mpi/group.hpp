@@ -45,7 +45,7 @@ class MpiGroup final : public Group {
   const std::string& axis() const { return axis_; }
   void set_limits(const Limits& limits) { limits_ = limits; }
 
-  Pending start_all_reduce(Tensor x, Reduce reduce, const char* what) override;
+  Pending start_all_reduce(Tensor x, Reduce reduce, const char* what, CopyTicket after) override;
   Pending start_reduce_scatter(Tensor x, const char* what) override;
   Pending start_all_gather(Tensor x, const char* what) override;
   Pending start_all_to_all(Tensor to, Tensor from, const char* what) override;
@@ -64,7 +64,8 @@ class MpiGroup final : public Group {
   Pending start_exchange(const Tensor& flat,
                          const SpecOf& spec_of,
                          std::vector<StagedChunk> chunks,
-                         const OperationNote& note);
+                         const OperationNote& note,
+                         CopyTicket after = 0);
   Pending start_blocks(Tensor to, Tensor from, int tag, const OperationNote& note);
   OperationNote note(const char* operation, const char* what, const Tensor& x, int peer = -1);
   void count_collective(const char* what, const char* operation, index_t elements, DType dtype);

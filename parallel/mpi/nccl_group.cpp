@@ -32,12 +32,12 @@ void NcclGroup::count(const char* what, const char* operation, index_t elements,
   if (rank() == 0) traffic_->count(axis_, what, operation, elements, x.dtype());
 }
 
-Pending NcclGroup::start_all_reduce(Tensor x, Reduce reduce, const char* what) {
+Pending NcclGroup::start_all_reduce(Tensor x, Reduce reduce, const char* what, CopyTicket after) {
   if (!on_gpu(x) || reduce != Reduce::sum)
-    return group_->start_all_reduce(std::move(x), reduce, what);
+    return group_->start_all_reduce(std::move(x), reduce, what, after);
   require_sum(x, what);
   count(what, "all_reduce", 2 * (size() - 1) * x.count(), x);
-  return communicator(x.device()).start_sum(flatten(x, what));
+  return communicator(x.device()).start_sum(flatten(x, what), after);
 }
 
 Pending NcclGroup::start_reduce_scatter(Tensor x, const char* what) {

@@ -16,7 +16,11 @@ Pending Progress::start(std::unique_ptr<Operation> operation, const OperationNot
   if (operation->advance()) return {};
   const std::uint64_t ticket = next_ticket_++;
   active_.push_back({ticket, std::move(operation)});
-  return Pending([this, ticket, note] { wait(ticket, note); });
+  return Pending([this, ticket, note] { wait(ticket, note); },
+                 [this, ticket] {
+                   advance_all();
+                   return finished(ticket);
+                 });
 }
 
 void Progress::wait(std::uint64_t ticket, const OperationNote& note) {

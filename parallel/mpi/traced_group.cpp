@@ -21,17 +21,18 @@ CommunicationEvent TracedGroup::event(const char* operation,
 // computed, shows as the time from begin to waited.
 Pending TracedGroup::noted(CommunicationEvent event, Pending pending) {
   auto shared = std::make_shared<Pending>(std::move(pending));
-  return Pending([this, event, shared]() mutable {
+  const auto wait = [this, event, shared]() mutable {
     event.waited = now();
     shared->wait();
     event.end = now();
     log_->add(std::move(event));
-  });
+  };
+  return Pending(wait, [shared] { return shared->done(); });
 }
 
-Pending TracedGroup::start_all_reduce(Tensor x, Reduce reduce, const char* what) {
+Pending TracedGroup::start_all_reduce(Tensor x, Reduce reduce, const char* what, CopyTicket after) {
   const CommunicationEvent started = event("all_reduce", what, x.bytes());
-  return noted(started, group_->start_all_reduce(std::move(x), reduce, what));
+  return noted(started, group_->start_all_reduce(std::move(x), reduce, what, after));
 }
 
 Pending TracedGroup::start_reduce_scatter(Tensor x, const char* what) {

@@ -25,12 +25,19 @@ TrainingPass::TrainingPass(const PipelineSetting& setting,
       context_(context),
       weights_done_(weights_done),
       graphs_(graphs),
+      last_weights_(setting.stages.size(), -1),
       flights_(batches.size() * setting.stages.size()),
       sent_(static_cast<std::size_t>(setting.schedule.stages)) {
   // A microbatch without samples does not travel: every stage leaves it out.
   for (const Action& a : setting.schedule.actions[static_cast<std::size_t>(setting.pp.rank())]) {
-    if (batches[static_cast<std::size_t>(a.microbatch)].B > 0) actions_.push_back(a);
+    if (batches[static_cast<std::size_t>(a.microbatch)].B == 0) continue;
+    actions_.push_back(a);
+    if (adds_weights(a)) last_weights_[setting.local(a.stage)] = a.microbatch;
   }
+}
+
+bool TrainingPass::adds_weights(const Action& a) const {
+  return a.kind == (setting_.schedule.splits_backward ? Kind::backward_weight : Kind::backward);
 }
 
 void TrainingPass::execute() {
@@ -59,9 +66,10 @@ TrainingPass::Flight& TrainingPass::flight(int v, int m) {
   return flights_[static_cast<std::size_t>(m) * setting_.stages.size() + setting_.local(v)];
 }
 
-Context TrainingPass::context(int m) const {
+Context TrainingPass::context(const Action& a) const {
   Context context = context_;
-  context.batch = batch(m).view();
+  context.batch = batch(a.microbatch).view();
+  context.last_weights = last_weights_[setting_.local(a.stage)] == a.microbatch;
   return context;
 }
 
@@ -111,25 +119,24 @@ void TrainingPass::wait_for_input(const Action& a) {
 }
 
 void TrainingPass::act(const Action& a) {
-  const bool has_weights =
-      a.kind == (setting_.schedule.splits_backward ? Kind::backward_weight : Kind::backward);
   if (a.kind == Kind::forward) {
-    forward(a.stage, a.microbatch);
+    forward(a);
   } else if (a.kind == Kind::backward) {
-    backward(a.stage, a.microbatch);
+    backward(a);
   } else {
     Flight& f = flight(a.stage, a.microbatch);
-    setting_.stage(a.stage).backward_weight(batch(a.microbatch), *f.saved, context(a.microbatch));
+    setting_.stage(a.stage).backward_weight(batch(a.microbatch), *f.saved, context(a));
     f.saved.reset();
   }
-  if (has_weights && weights_done_) weights_done_(setting_.local(a.stage), a.microbatch);
+  if (adds_weights(a) && weights_done_) weights_done_(setting_.local(a.stage), a.microbatch);
 }
 
-void TrainingPass::forward(int v, int m) {
+void TrainingPass::forward(const Action& a) {
+  const int v = a.stage, m = a.microbatch;
   Flight& f = flight(v, m);
   const Stage& stage = setting_.stage(v);
   f.saved = stage.make_saved();
-  Bundle output = stage.forward(batch(m), f.input.bundle, *f.saved, context(m));
+  Bundle output = stage.forward(batch(m), f.input.bundle, *f.saved, context(a));
   f.input.bundle = {};
   if (v + 1 == setting_.all()) return;
   if (setting_.here(v + 1)) {
@@ -139,12 +146,13 @@ void TrainingPass::forward(int v, int m) {
   }
 }
 
-void TrainingPass::backward(int v, int m) {
+void TrainingPass::backward(const Action& a) {
+  const int v = a.stage, m = a.microbatch;
   Flight& f = flight(v, m);
   const Stage& stage = setting_.stage(v);
   const bool split = setting_.schedule.splits_backward;
-  Bundle dinput = split ? stage.backward_input(batch(m), f.gradient.bundle, *f.saved, context(m))
-                        : stage.backward(batch(m), f.gradient.bundle, *f.saved, context(m));
+  Bundle dinput = split ? stage.backward_input(batch(m), f.gradient.bundle, *f.saved, context(a))
+                        : stage.backward(batch(m), f.gradient.bundle, *f.saved, context(a));
   f.gradient.bundle = {};
   if (!split) f.saved.reset();
   if (v == 0) return;

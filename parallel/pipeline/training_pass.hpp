@@ -37,7 +37,8 @@ class TrainingPass {
 
   const Batch& batch(int m) const { return batches_[static_cast<std::size_t>(m)]; }
   Flight& flight(int v, int m);
-  Context context(int m) const;
+  bool adds_weights(const Action& a) const;  // whether its gradients of weights are done with it
+  Context context(const Action& a) const;
   std::vector<TensorSpec> border(int v, int m) const;
 
   // What the action at position i receives, and what the next action of its kind does: that data
@@ -48,8 +49,8 @@ class TrainingPass {
   void account(Flight& f);
   void wait_for_input(const Action& a);
   void act(const Action& a);
-  void forward(int v, int m);
-  void backward(int v, int m);
+  void forward(const Action& a);
+  void backward(const Action& a);
   void send(int v, int m, Bundle bundle, Direction direction);
 
   // What came from an action at `position` of a rank's list shows that this rank has received all
@@ -63,7 +64,8 @@ class TrainingPass {
   const PipelineRunner::WeightsDone& weights_done_;
   ActionGraphs* graphs_;  // null: none
   std::vector<Action> actions_;
-  std::vector<Flight> flights_;  // by microbatch, then stage
+  std::vector<int> last_weights_;  // of this rank's stages: the microbatch that adds last
+  std::vector<Flight> flights_;    // by microbatch, then stage
   std::vector<TimedAction> timeline_;
   std::size_t held_ = 0, peak_ = 0;  // bytes saved, between actions
   // First action whose receive is not posted, of forwards and of backwards.

@@ -52,13 +52,19 @@ std::vector<StagedChunk> cut_spans(index_t n,
   return chunks;
 }
 
-Staged::Staged(Tensor from, Tensor to, std::vector<StagedChunk> chunks, Travel travel, Turns* turns)
+Staged::Staged(Tensor from,
+               Tensor to,
+               std::vector<StagedChunk> chunks,
+               Travel travel,
+               Turns* turns,
+               CopyTicket after)
     : from_(std::move(from)),
       to_(std::move(to)),
       device_(from_.defined() ? from_.device() : to_.device()),
       chunks_(std::move(chunks)),
       travel_(std::move(travel)),
       turns_(turns),
+      after_(after),
       number_(turns == nullptr ? 0 : turns->take()) {
   if (turns_ != nullptr && chunks_.empty()) chunks_.emplace_back();  // takes its turn all the same
 }
@@ -72,7 +78,7 @@ void Staged::start_chunk() {
   for (const StagedPiece& piece : chunk.out) {
     started.copies.push_back(start_copy_out(
         device_, address(started.host, piece.host_first), address(from_, piece.device_first),
-        static_cast<std::size_t>(piece.count) * size_of(dtype)));
+        static_cast<std::size_t>(piece.count) * size_of(dtype), after_));
   }
 }
 
@@ -100,7 +106,7 @@ bool Staged::advance_chunk(InFlight& chunk) {
       for (const StagedPiece& piece : chunks_[chunk.index].in) {
         chunk.copies.push_back(start_copy_in(device_, address(to_, piece.device_first),
                                              address(chunk.host, piece.host_first),
-                                             static_cast<std::size_t>(piece.count) * size));
+                                             static_cast<std::size_t>(piece.count) * size, after_));
       }
       chunk.phase = Phase::arriving;
       return true;

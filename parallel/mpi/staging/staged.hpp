@@ -40,8 +40,13 @@ class Staged final : public Operation {
   using Travel = std::function<std::unique_ptr<Operation>(std::size_t chunk, Tensor host)>;
 
   // from, to: flat, on one GPU (or the CPU); either may be undefined where no chunk copies from or
-  // to it. turns may be null; else it must outlive this.
-  Staged(Tensor from, Tensor to, std::vector<StagedChunk> chunks, Travel travel, Turns* turns);
+  // to it. turns may be null; else it must outlive this. after: as of start_copy_out.
+  Staged(Tensor from,
+         Tensor to,
+         std::vector<StagedChunk> chunks,
+         Travel travel,
+         Turns* turns,
+         CopyTicket after = 0);
   bool advance() override;
 
  private:
@@ -63,6 +68,7 @@ class Staged final : public Operation {
   std::vector<StagedChunk> chunks_;
   Travel travel_;
   Turns* turns_;
+  CopyTicket after_;
   std::uint64_t number_ = 0;
   std::size_t next_start_ = 0, next_travel_ = 0;
   std::vector<InFlight> in_flight_;

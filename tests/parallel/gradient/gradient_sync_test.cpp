@@ -49,6 +49,7 @@ struct Model {
               degrees.tp,
               DType::f32,
               {}),
+        zero(zero),
         sync(store, topology, stages, zero) {}
 
   std::vector<int> users(const ParameterRow& row) const {
@@ -63,20 +64,29 @@ struct Model {
     return users;
   }
 
-  // The gradient of the global batch: over the stages of each replica, then over the replicas as
-  // the sums over ranks go, neighbours first: (r0 + r1) + (r2 + r3).
+  // As the sums over ranks go, neighbours first: (r0 + r1) + (r2 + r3).
+  static float sum_of(std::vector<float> parts) {
+    for (std::size_t apart = 1; apart < parts.size(); apart *= 2) {
+      for (std::size_t left = 0; left + apart < parts.size(); left += 2 * apart)
+        parts[left] += parts[left + apart];
+    }
+    return parts[0];
+  }
+
+  // The gradient of the global batch: over the replicas of each stage, then over the stages; with
+  // ZeRO-1 over the stages of each replica first.
   float total(const ParameterRow& row, index_t index) const {
-    std::vector<float> replicas;
-    for (int dp_rank = 0; dp_rank < topology.degrees().dp; ++dp_rank) {
-      float replica = 0;
-      for (const int stage : users(row)) replica += contribution(row, stage, dp_rank, index);
-      replicas.push_back(replica);
+    std::vector<float> replicas(static_cast<std::size_t>(topology.degrees().dp));
+    float total = 0;
+    for (const int stage : users(row)) {
+      std::vector<float> of_stage;
+      for (std::size_t r = 0; r < replicas.size(); ++r) {
+        of_stage.push_back(contribution(row, stage, static_cast<int>(r), index));
+        replicas[r] += of_stage.back();
+      }
+      total += sum_of(of_stage);
     }
-    for (std::size_t apart = 1; apart < replicas.size(); apart *= 2) {
-      for (std::size_t left = 0; left + apart < replicas.size(); left += 2 * apart)
-        replicas[left] += replicas[left + apart];
-    }
-    return replicas[0];
+    return zero ? sum_of(replicas) : total;
   }
 
   // visit(flat offset, row, index in the canonical parameter) for each element here that is not
@@ -130,6 +140,7 @@ struct Model {
   ParameterTable table;
   std::vector<StageRange> stages;
   ParameterStore store;
+  bool zero;
   GradientSync sync;
 };
 
@@ -161,6 +172,28 @@ TEST_P(OnEveryLayout, FinishSumsOverStagesAndReplicasInOrder) {
     model.sync.finish();
 
     EXPECT_EQ(model.wrong_sums(), 0) << print(degrees);
+  }
+}
+
+// As passes tell it; this replica is ahead of the others or behind them.
+TEST_P(OnEveryLayout, SumsBegunBesideThePassesAreTheSame) {
+  for (const Degrees& degrees : layouts()) {
+    Model model(degrees, zero());
+    const StageRange range = model.stages[static_cast<std::size_t>(model.topology.pp_rank())];
+    for (int step = 0; step < 2; ++step) {
+      model.fill_gradients();
+
+      BackwardObserver* observer = model.sync.begin();
+      EXPECT_EQ(observer != nullptr, !zero() && degrees.dp > 1) << print(degrees);
+      const bool tells = observer != nullptr && model.topology.dp_rank() != step;
+      for (index_t position = range.last; tells && position-- > range.first;) {
+        observer->op_done();
+        observer->layer_done(position);
+      }
+      model.sync.finish();
+
+      EXPECT_EQ(model.wrong_sums(), 0) << print(degrees);
+    }
   }
 }
 

@@ -289,6 +289,19 @@ TEST_P(GroupOfAll, DestroyedPendingHasWaited) {
   EXPECT_TRUE(is_sum(x, reduced_locally(size(), n, DType::f64, Reduce::sum)));
 }
 
+TEST_P(GroupOfAll, ASumMayComeAfterSomeOpsAndBesideOthers) {
+  const index_t n = GetParam().sizes.back();
+  Tensor x = put(values_of(rank(), n, DType::f32)).clone(), other = x.clone();
+  const CopyTicket there = start_waiting(x.device());
+  for (int i = 0; i < 8; ++i) other.copy_from(other.clone());
+
+  Pending sum = group_->start_all_reduce(x, Reduce::sum, "test", there);
+  while (!sum.done()) continue;
+  while (!done(x.device(), there)) continue;
+
+  EXPECT_TRUE(is_sum(x, reduced_locally(size(), n, DType::f32, Reduce::sum)));
+}
+
 TEST_P(GroupOfAll, RanksMayWaitInDifferentOrders) {
   const index_t n = GetParam().sizes.back();
   Tensor a = put(values_of(rank(), n, DType::f32)), b = put(values_of(rank(), n, DType::f64));
