@@ -127,10 +127,9 @@ int run_bench(const Environment& environment, const BenchOptions& options) {
     config.model = make_model(options.model, options.layout, 0, options.numerics.reproducible);
     config.device = choose_device(environment, options.numerics.device, options.numerics.precision,
                                   options.numerics.reproducible);
-    if (options.numerics.cuda_graph) check_graphs(environment, config.device);
-    config.graphs = options.numerics.cuda_graph;
-    if (options.numerics.gelu_epilogue) check_gelu_epilogue(config.model, config.device);
-    config.gelu_in_products = options.numerics.gelu_epilogue;
+    check_gpu_options(options.numerics.gpu, config.model, options.numerics.precision,
+                      environment.size(), config.device);
+    config.gpu = options.numerics.gpu;
     config.degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp,
                                      options.layout.cp, options.layout.tp);
     config.sequence_length = resolve_sequence_length(options.model, config.model);

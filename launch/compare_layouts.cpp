@@ -25,7 +25,8 @@ TrainerConfig on_one_rank(const TrainerConfig& config) {
   alone.degrees = {};
   alone.device = {};
   alone.schedule = make_schedule("1f1b", 1, config.schedule.microbatches * config.degrees.dp);
-  alone.sequence_parallel = alone.zero = alone.gelu_in_products = false;
+  alone.sequence_parallel = alone.zero = false;
+  alone.gpu = {};
   alone.gradient_leaves *= config.degrees.dp;
   return alone;
 }

@@ -41,19 +41,26 @@ Device choose_device(const Environment& environment,
   return {Device::Kind::cuda, environment.local_rank() % gpus};
 }
 
-void check_graphs(const Environment& environment, Device device) {
-  require(device.kind == Device::Kind::cuda,
-          "--cuda-graph is for a GPU, and this run computes on the CPU; leave it out");
-  require(environment.size() == 1, "--cuda-graph is for a run of one rank, and this one has ",
-          environment.size(), ", which wait for each other within a step; leave it out");
-}
-
-void check_gelu_epilogue(const ModelConfig& model, Device device) {
-  require(device.kind == Device::Kind::cuda,
-          "--gelu-epilogue is for a GPU, and this run computes on the CPU; leave it out");
-  require(model.activation == Activation::gelu_tanh,
+void check_gpu_options(const GpuOptions& options,
+                       const ModelConfig& model,
+                       DType precision,
+                       int num_ranks,
+                       Device device) {
+  const char* first = options.cuda_graph      ? "--cuda-graph"
+                      : options.gelu_epilogue ? "--gelu-epilogue"
+                      : options.tf32          ? "--tf32"
+                                              : nullptr;
+  require(first == nullptr || device.kind == Device::Kind::cuda, first,
+          " is for a GPU, and this run computes on the CPU; leave it out");
+  require(!options.cuda_graph || num_ranks == 1,
+          "--cuda-graph is for a run of one rank, and this one has ", num_ranks,
+          ", which wait for each other within a step; leave it out");
+  require(!options.gelu_epilogue || model.activation == Activation::gelu_tanh,
           "--gelu-epilogue is for --activation gelu-tanh, and this model has ",
           name_of(model.activation), "; leave it out");
+  require(!options.tf32 || precision == DType::f32,
+          "--tf32 is for --precision fp32, and this run has ", name_of(precision),
+          "; leave it out");
 }
 
 }  // namespace lockstep

@@ -1,4 +1,4 @@
-// --device: where this rank computes.
+// --device: where this rank computes; and the options that only a GPU has.
 #pragma once
 
 #include "core/device.hpp"
@@ -21,11 +21,16 @@ Device choose_device(const Environment& environment,
                      DType precision,
                      bool reproducible = false);
 
-// --cuda-graph, where it is asked for: throws Error (refused) unless this run is one rank on a GPU.
-void check_graphs(const Environment& environment, Device device);
+struct GpuOptions {
+  bool cuda_graph = false, gelu_epilogue = false, tf32 = false;
+};
 
-// --gelu-epilogue, where it is asked for: throws Error (refused) unless the model has the tanh GELU
-// and this run computes on a GPU.
-void check_gelu_epilogue(const ModelConfig& model, Device device);
+// Throws Error (refused) naming the option that this run cannot have: any of them on the CPU,
+// --cuda-graph with several ranks, --gelu-epilogue without the tanh GELU, --tf32 but in fp32.
+void check_gpu_options(const GpuOptions& options,
+                       const ModelConfig& model,
+                       DType precision,
+                       int num_ranks,
+                       Device device);
 
 }  // namespace lockstep

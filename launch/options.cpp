@@ -76,8 +76,9 @@ NumericsOptions read_numerics(const OptionValues& values) {
           .attention = attention_choice_named(values.text("attention")),
           .threads = narrow(values.integer_if("threads")).value_or(0),
           .reproducible = values.flag("reproducible"),
-          .cuda_graph = values.flag("cuda-graph"),
-          .gelu_epilogue = values.flag("gelu-epilogue")};
+          .gpu = {.cuda_graph = values.flag("cuda-graph"),
+                  .gelu_epilogue = values.flag("gelu-epilogue"),
+                  .tf32 = values.flag("tf32")}};
 }
 
 // DIR, or DIR:WEIGHT; a colon without a number behind it belongs to the directory.
@@ -196,7 +197,7 @@ void read_run(RunOptions& run) {
   run.log_every = values.integer("log-every");
   run.hash_weights = values.flag("hash-weights") || run.numerics.reproducible;
   run.trace = values.flag("trace");
-  require(!run.trace || !run.numerics.cuda_graph,
+  require(!run.trace || !run.numerics.gpu.cuda_graph,
           "--trace does not go with --cuda-graph: an op of a graph has no time of its own; ",
           "leave one out");
   require_effect(values, "validation-sequences", run.validate_every > 0,

@@ -58,8 +58,7 @@ struct NumericsOptions {
   AttentionChoice attention = AttentionChoice::automatic;
   int threads = 0;  // 0: OMP_NUM_THREADS, else this rank's share of the cores
   bool reproducible = false;
-  bool cuda_graph = false;
-  bool gelu_epilogue = false;
+  GpuOptions gpu;
 };
 
 // What a loss or gradient that is not finite leads to.

@@ -42,7 +42,6 @@ RunSetup read_setup(const RunOptions& options, const Environment& environment) {
   RunSetup setup;
   setup.device = choose_device(environment, options.numerics.device, options.numerics.precision,
                                options.numerics.reproducible);
-  if (options.numerics.cuda_graph) check_graphs(environment, setup.device);
   setup.degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp,
                                   options.layout.cp, options.layout.tp);
   index_t vocabulary = 0;
@@ -56,7 +55,8 @@ RunSetup read_setup(const RunOptions& options, const Environment& environment) {
     vocabulary = std::max(vocabulary, required_vocab(directory, without_vocabulary.objective));
   }
   setup.model = make_model(options, vocabulary);
-  if (options.numerics.gelu_epilogue) check_gelu_epilogue(setup.model, setup.device);
+  check_gpu_options(options.numerics.gpu, setup.model, options.numerics.precision,
+                    environment.size(), setup.device);
   setup.sequence_length = resolve_sequence_length(options.model, setup.model);
   setup.data.objective = setup.model.objective;
   setup.data.sequence_length = setup.sequence_length;
@@ -98,8 +98,7 @@ TrainerConfig trainer_config(const RunOptions& options, const RunSetup& setup) {
   config.zero = options.layout.zero;
   config.recompute = options.layout.recompute;
   config.attention = setup.attention;
-  config.graphs = options.numerics.cuda_graph;
-  config.gelu_in_products = options.numerics.gelu_epilogue;
+  config.gpu = options.numerics.gpu;
   config.timed_products = times_products(options.numerics.reproducible, config.degrees);
   if (fixes_sums(options.numerics.reproducible, setup.device)) {
     config.sums =

@@ -37,7 +37,7 @@ std::vector<Stage> make_stages(const TrainerConfig& config,
                          .recompute = config.recompute,
                          .sequence_parallel = config.sequence_parallel,
                          .attention = config.attention,
-                         .gelu_in_products = config.gelu_in_products};
+                         .gelu_in_products = config.gpu.gelu_epilogue};
   std::vector<Stage> stages;
   for (const StageRange range : ranges) stages.emplace_back(config.model, range, store, setup);
   return stages;
@@ -74,10 +74,11 @@ Trainer::Trainer(const Environment& environment, const TrainerConfig& config)
                  config.device,
                  config.optimizer),
       runner_(&runner_for(static_cast<std::size_t>(config.schedule.microbatches))),
-      graphs_(config.graphs ? std::make_unique<StepGraphs>(config.device)
-                            : std::make_unique<StepGraphs>()) {
-  assert(!config.graphs || environment.size() == 1);
+      graphs_(config.gpu.cuda_graph ? std::make_unique<StepGraphs>(config.device)
+                                    : std::make_unique<StepGraphs>()) {
+  assert(!config.gpu.cuda_graph || environment.size() == 1);
   time_products(config.device, config.timed_products);
+  multiply_in_tf32(config.device, config.gpu.tf32);
   if (!config.sums.fixed) return;
   for (const StageRange range : stages_.of_rank(topology_.pp_rank())) {
     shard_trees_.emplace_back(store_.gradients_of(range), config.gradient_leaves,

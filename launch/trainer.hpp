@@ -12,6 +12,7 @@
 #include "core/model/parameter_table.hpp"
 #include "core/model/stage.hpp"
 #include "core/optim/adamw.hpp"
+#include "launch/device_choice.hpp"
 #include "parallel/checkpoint/checkpoint.hpp"
 #include "parallel/gradient/shard_tree.hpp"
 #include "parallel/gradient/sync.hpp"
@@ -31,7 +32,6 @@ struct TrainerConfig {
   bool zero = false;
   Recompute recompute = Recompute::none;
   AttentionKernels attention = AttentionKernels::plain;
-  bool gelu_in_products = false;  // core/nn/mlp; for gelu_tanh
   AdamWConfig optimizer;
   double clip_norm = 0;  // 0: none
   // Reproducible mode: sums.fixed, and the leaves of this rank's gradient tree
@@ -40,7 +40,7 @@ struct TrainerConfig {
   int gradient_leaves = 1;
   std::uint64_t seed = 0;
   bool timed_products = false;  // on a GPU (core/ops/gemm)
-  bool graphs = false;          // ops of a step launched as graphs: a world of one rank, on a GPU
+  GpuOptions gpu;               // that check_gpu_options takes
 };
 
 // What a rank has to say before a step; all then hear what any rank said.

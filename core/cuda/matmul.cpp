@@ -103,7 +103,9 @@ class Call {
  public:
   explicit Call(const Matmul& product)
       : product_(product), runtime_(Runtime::of(product.out.device())) {
-    check(cublasLtMatmulDescCreate(operation_.out(), CUBLAS_COMPUTE_32F, CUDA_R_32F));
+    const cublasComputeType_t compute =
+        in_tf32() ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+    check(cublasLtMatmulDescCreate(operation_.out(), compute, CUDA_R_32F));
     const cublasOperation_t left = product.left_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
     const cublasOperation_t right = product.right_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
     set(operation_, CUBLASLT_MATMUL_DESC_TRANSA, left);
@@ -149,6 +151,8 @@ class Call {
                                      static_cast<std::uint64_t>(x.rows()), x.row_stride()));
   }
 
+  bool in_tf32() const { return runtime_.matmuls().tf32() && product_.left.dtype() == DType::f32; }
+
   MatmulPlans::Key key() const {
     const Matmul& p = product_;
     const auto type = [](const Tensor& x) { return static_cast<std::int64_t>(x.dtype()); };
@@ -156,6 +160,7 @@ class Call {
     return {type(p.out),
             type(p.left),
             type(p.right),
+            in_tf32() ? 1 : 0,
             static_cast<std::int64_t>(p.epilogue),
             p.left_transposed ? 1 : 0,
             p.right_transposed ? 1 : 0,

@@ -41,8 +41,8 @@ bool matmul(const Matmul& product);
 // The algorithm of each shape met so far.
 class MatmulPlans {
  public:
-  // What an algorithm depends on: dtypes, sizes, strides, transposes, epilogue, alignments.
-  using Key = std::array<std::int64_t, 19>;
+  // What an algorithm depends on: dtypes, TF32, sizes, strides, transposes, epilogue, alignments.
+  using Key = std::array<std::int64_t, 20>;
 
   struct Plan {
     bool possible = false;
@@ -55,6 +55,9 @@ class MatmulPlans {
   // clock may choose differently on each.
   void set_timing(bool timing) { timing_ = timing; }
   bool timing() const { return timing_; }
+  // What products of f32 read.
+  void set_tf32(bool tf32) { tf32_ = tf32; }
+  bool tf32() const { return tf32_; }
 
   Plan* find(const Key& key) {
     const auto found = plans_.find(key);
@@ -64,7 +67,7 @@ class MatmulPlans {
 
  private:
   std::map<Key, Plan> plans_;
-  bool timing_ = false;
+  bool timing_ = false, tf32_ = false;
 };
 
 }  // namespace lockstep::cuda

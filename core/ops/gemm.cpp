@@ -41,6 +41,7 @@ bool gemm_gelu_gradient(Tensor&,
   return false;
 }
 void time_products(Device, bool) {}
+void multiply_in_tf32(Device, bool) {}
 
 }  // namespace
 }  // namespace cpu
@@ -159,6 +160,10 @@ void gemm_gelu_gradient(Tensor& c,
 }
 
 void time_products(Device device, bool on) { LOCKSTEP_DISPATCH(device, time_products(device, on)); }
+
+void multiply_in_tf32(Device device, bool on) {
+  LOCKSTEP_DISPATCH(device, multiply_in_tf32(device, on));
+}
 
 void gemm_reference(Tensor& c,
                     const Tensor& a,

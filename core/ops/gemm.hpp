@@ -64,6 +64,9 @@ void gemm_gelu_gradient(Tensor& c,
 // kept, instead of taking the library's first choice: other runs may choose, and round, otherwise.
 // Off at first; nothing on the CPU.
 void time_products(Device device, bool on);
+// fp32 products on this GPU read TF32, 10 of the 23 bits of mantissa, and add in fp32. Off at
+// first; nothing on the CPU.
+void multiply_in_tf32(Device device, bool on);
 
 // The plain triple loop, sums in double: the tests' reference.
 void gemm_reference(Tensor& c,

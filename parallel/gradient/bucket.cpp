@@ -23,6 +23,7 @@ std::vector<Span> cut_into_buckets(index_t n, DType dtype) {
 
 BucketSums::BucketSums(Tensor flat, Group& group, const char* what)
     : flat_(std::move(flat)), group_(&group), what_(what) {
+  if (group.size() == 1) return;
   const std::vector<Span> spans = cut_into_buckets(flat_.count(), flat_.dtype());
   for (auto span = spans.rbegin(); span != spans.rend(); ++span) buckets_.push_back({*span});
 }

@@ -1,7 +1,8 @@
 // d = alpha op(a) op(b) + beta c, all by columns, sums in double; then the epilogue. a and b are
-// fp32 or both bf16, d is fp32. BIAS adds one number per row of d; BGRADB gives the sums over k of
-// op(b), one per column of d; GELU_AUX keeps d in another matrix, and then d = gelu(d), by tanh;
-// DGELU multiplies d by the slope of gelu at that matrix.
+// fp32 (rounded to TF32 where that is asked for) or both bf16, d is fp32. BIAS adds one number per
+// row of d; BGRADB gives the sums over k of op(b), one per column of d; GELU_AUX keeps d in another
+// matrix, and then d = gelu(d), by tanh; DGELU multiplies d by the slope of gelu at that matrix.
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <map>
@@ -14,6 +15,7 @@
 namespace emulation {
 
 struct MatmulDescription {
+  bool tf32 = false;
   std::map<int, std::uint64_t> attributes;
 
   std::uint64_t get(int name, std::uint64_t standard) const {
@@ -57,16 +59,25 @@ void write(void* data, cudaDataType_t type, std::uint64_t at, double value) {
   }
 }
 
+double rounded_to_tf32(double x) {
+  auto bits = std::bit_cast<std::uint32_t>(static_cast<float>(x));
+  bits = (bits + 0xfffU + ((bits >> 13) & 1U)) & ~0x1fffU;
+  return static_cast<double>(std::bit_cast<float>(bits));
+}
+
 struct Operand {
   const void* data;
   MatrixLayout layout;
   bool transposed;
+  bool tf32;
 
   std::uint64_t rows() const { return transposed ? layout.columns : layout.rows; }
   std::uint64_t columns() const { return transposed ? layout.rows : layout.columns; }
   double at(std::uint64_t i, std::uint64_t j) const {
     if (transposed) std::swap(i, j);
-    return read(data, layout.type, i + j * static_cast<std::uint64_t>(layout.leading_dimension));
+    const double x =
+        read(data, layout.type, i + j * static_cast<std::uint64_t>(layout.leading_dimension));
+    return tf32 ? rounded_to_tf32(x) : x;
   }
 };
 
@@ -156,8 +167,10 @@ cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* description,
                                         cublasComputeType_t compute,
                                         cudaDataType_t scale) {
-  if (compute != CUBLAS_COMPUTE_32F || scale != CUDA_R_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
-  *description = new emulation::MatmulDescription;
+  const bool tf32 = compute == CUBLAS_COMPUTE_32F_FAST_TF32;
+  if ((!tf32 && compute != CUBLAS_COMPUTE_32F) || scale != CUDA_R_32F)
+    return CUBLAS_STATUS_NOT_SUPPORTED;
+  *description = new emulation::MatmulDescription{.tf32 = tf32, .attributes = {}};
   return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -249,9 +262,11 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t,
                               cudaStream_t stream) {
   using namespace emulation;
   const Operand left{a, *a_layout,
-                     description->get(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_N) == CUBLAS_OP_T};
+                     description->get(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_N) == CUBLAS_OP_T,
+                     description->tf32};
   const Operand right{b, *b_layout,
-                      description->get(CUBLASLT_MATMUL_DESC_TRANSB, CUBLAS_OP_N) == CUBLAS_OP_T};
+                      description->get(CUBLASLT_MATMUL_DESC_TRANSB, CUBLAS_OP_N) == CUBLAS_OP_T,
+                      description->tf32};
   if (!has_product(*a_layout, *b_layout, *d_layout)) return CUBLAS_STATUS_NOT_SUPPORTED;
   if (left.rows() != d_layout->rows || right.columns() != d_layout->columns ||
       left.columns() != right.rows()) {

@@ -52,6 +52,7 @@ refused 2 'bf16: .*AVX512_BF16 or AMX.* use --precision fp32' env LOCKSTEP_CPU=s
 refused 2 'bf16: .*AVX512_BF16 or AMX.* use --precision fp32' env LOCKSTEP_CPU=scalar "$lockstep" pretrain --corpus c --output o --device cpu --precision bf16
 refused 2 '--cuda-graph is for a GPU' "$lockstep" bench --device cpu --cuda-graph --steps 1
 refused 2 '--gelu-epilogue is for a GPU' "$lockstep" bench --device cpu --gelu-epilogue --steps 1
+refused 2 '--tf32 is for a GPU' "$lockstep" bench --device cpu --tf32 --steps 1
 refused 2 '--trace does not go with --cuda-graph' "$lockstep" pretrain --corpus c --output o --trace --cuda-graph
 refused 2 '--transport has no effect on the CPU' "$lockstep" bench --device cpu --transport staged --steps 1
 refused 2 '--attention cudnn has no effect on the CPU' "$lockstep" bench --device cpu --attention cudnn --steps 1

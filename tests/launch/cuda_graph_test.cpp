@@ -21,7 +21,7 @@ struct Figures {
 
 Figures train(const ModelConfig& model, const Layout& layout, DType precision, bool graphs) {
   TrainerConfig config = test::trainer_config(model, layout, precision);
-  config.graphs = graphs;
+  config.gpu.cuda_graph = graphs;
   Trainer trainer(environment(), config);
   trainer.initialize();
   const MakeBatch batches = test::batches(config.model, layout);

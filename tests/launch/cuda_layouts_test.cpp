@@ -24,11 +24,11 @@ class CudaLayouts : public test::CudaTest {
   static void expect_follows(const ModelConfig& model,
                              DType precision,
                              AttentionKernels attention = AttentionKernels::plain,
-                             bool gelu_in_products = false) {
+                             GpuOptions options = {}) {
     Layout layout = layout_of(environment().size());
     layout.device = gpu;
     layout.attention = attention;
-    layout.gelu_in_products = gelu_in_products;
+    layout.gpu = options;
     layout.samples = 4;  // emulated kernels take their time
     expect_like_one_rank(model, layout, precision);
   }
@@ -59,11 +59,12 @@ ModelConfig gpt_with_wide_ffn() {
 }
 
 TEST_F(CudaLayouts, GptWithGeluInProductsTrainsAsOnOneRankOfTheCpu) {
-  expect_follows(gpt_with_wide_ffn(), DType::f32, AttentionKernels::plain, true);
+  expect_follows(gpt_with_wide_ffn(), DType::f32, AttentionKernels::plain, {.gelu_epilogue = true});
 }
 
 TEST_F(CudaLayouts, GptWithGeluInProductsTrainsInBf16AsOnOneRankOfTheCpu) {
-  expect_follows(gpt_with_wide_ffn(), DType::bf16, AttentionKernels::plain, true);
+  expect_follows(gpt_with_wide_ffn(), DType::bf16, AttentionKernels::plain,
+                 {.gelu_epilogue = true});
 }
 
 }  // namespace

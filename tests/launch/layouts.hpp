@@ -51,7 +51,7 @@ struct Layout {
   Device device = {};
   AttentionKernels attention = AttentionKernels::plain;
   index_t samples = 16;  // of a step
-  bool gelu_in_products = false;
+  GpuOptions gpu = {};
 
   index_t microbatch_size() const { return samples / degrees.dp / microbatches; }
 };
@@ -71,7 +71,7 @@ inline TrainerConfig trainer_config(ModelConfig model,
   config.zero = layout.zero;
   config.recompute = layout.recompute;
   config.attention = layout.attention;
-  config.gelu_in_products = layout.gelu_in_products;
+  config.gpu = layout.gpu;
   config.clip_norm = 1;
   config.seed = 3;
   if (layout.reproducible) {

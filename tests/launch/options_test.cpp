@@ -211,18 +211,25 @@ TEST(Options, RefusesThoseWithoutEffectOnceRanksAndModelAreKnown) {
                {"--global-batch-size 6", "--microbatch-size 2", "dp 2"});
 }
 
-TEST(Options, GeluInProductsIsForTheTanhGeluOnAGpu) {
+TEST(Options, ThoseOfAGpuAreRefusedWhereTheyHaveNoEffect) {
   const Device cpu, gpu{Device::Kind::cuda, 0};
   ModelConfig model;
   model.activation = Activation::gelu_tanh;
-  const auto check = [&](Device device) {
-    return refusal([&] { check_gelu_epilogue(model, device); });
+  const auto check = [&](GpuOptions options, Device device, DType precision = DType::f32,
+                         int ranks = 1) {
+    return refusal([&] { check_gpu_options(options, model, precision, ranks, device); });
   };
+  const GpuOptions graph{.cuda_graph = true}, gelu{.gelu_epilogue = true}, tf32{.tf32 = true};
 
-  EXPECT_EQ(check(gpu), "accepted");
-  expect_words(check(cpu), {"--gelu-epilogue", "GPU", "leave it out"});
+  EXPECT_EQ(check({}, cpu), "accepted");
+  for (const GpuOptions& options : {graph, gelu, tf32}) EXPECT_EQ(check(options, gpu), "accepted");
+  expect_words(check(graph, cpu), {"--cuda-graph", "GPU", "leave it out"});
+  expect_words(check(gelu, cpu), {"--gelu-epilogue", "GPU", "leave it out"});
+  expect_words(check(tf32, cpu), {"--tf32", "GPU", "leave it out"});
+  expect_words(check(graph, gpu, DType::f32, 2), {"--cuda-graph", "this one has 2"});
+  expect_words(check(tf32, gpu, DType::bf16), {"--tf32", "--precision fp32", "has bf16"});
   model.activation = Activation::gelu;
-  expect_words(check(gpu), {"--gelu-epilogue", "--activation gelu-tanh", "this model has gelu;"});
+  expect_words(check(gelu, gpu), {"--gelu-epilogue", "--activation gelu-tanh", "model has gelu;"});
 }
 
 TEST(Options, LayoutsThatDoNotFitNameOptionValueAndCure) {

@@ -100,5 +100,6 @@ bool gemm_gelu_gradient(Tensor& c,
 }
 
 void time_products(Device device, bool on) { Runtime::of(device).matmuls().set_timing(on); }
+void multiply_in_tf32(Device device, bool on) { Runtime::of(device).matmuls().set_tf32(on); }
 
 }  // namespace lockstep::cuda

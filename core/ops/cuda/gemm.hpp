@@ -32,5 +32,6 @@ bool gemm_gelu_gradient(Tensor& c,
                         Transpose transpose_b,
                         const Tensor& x);
 void time_products(Device device, bool on);
+void multiply_in_tf32(Device device, bool on);
 
 }  // namespace lockstep::cuda

@@ -22,6 +22,7 @@ using test::gpu;
 using test::numbers;
 using test::on_cpu;
 using test::on_gpu;
+using test::relative_error;
 using test::strided;
 using test::tolerance;
 using test::value_at;
@@ -80,6 +81,26 @@ TEST_F(CudaOps, ActivationsFollow) {
       expect_near(dx_gpu, dx, 1);
     }
   }
+}
+
+TEST_F(CudaOps, ProductsReadTf32OnlyWhenAsked) {
+  const Tensor a = numbers({64, 256}, 1), b = numbers({64, 256}, 2);
+  Tensor exact = Tensor::zeros({64, 64}, DType::f64), there = on_gpu(exact);
+  gemm(exact, a, Transpose::no, b, Transpose::yes);
+  const auto error = [&] {
+    gemm(there, on_gpu(a), Transpose::no, on_gpu(b), Transpose::yes);
+    return relative_error(on_cpu(there), exact);
+  };
+
+  const double before = error();
+  multiply_in_tf32(gpu, true);
+  const double with = error();
+  multiply_in_tf32(gpu, false);
+
+  EXPECT_LE(before, 1e-6);
+  EXPECT_GT(with, 1e-5);
+  EXPECT_LE(with, 2e-3);
+  EXPECT_EQ(error(), before);
 }
 
 // Columns of a multiple of 8 may go through cuBLASLt's epilogues, others do not.
