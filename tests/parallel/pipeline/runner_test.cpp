@@ -1,140 +1,15 @@
 #include "parallel/pipeline/runner.hpp"
 
-#include <algorithm>
-#include <cstring>
-#include <map>
-
 #include <gtest/gtest.h>
 
-#include "core/model/parameter_table.hpp"
-#include "core/model/unpad.hpp"
-#include "core/random.hpp"
-#include "parallel/pipeline/schedules.hpp"
+#include "tests/core/ops/gradcheck.hpp"
 #include "tests/parallel/pipeline/lists.hpp"
+#include "tests/parallel/pipeline/small_models.hpp"
 #include "tests/support/mpi.hpp"
 #include "tests/support/tolerance.hpp"
 
-namespace lockstep {
+namespace lockstep::test {
 namespace {
-
-using test::environment;
-using test::error_of;
-using test::tolerance;
-
-constexpr index_t T = 6;
-constexpr std::uint64_t seed = 42;
-
-// Small models with dropout: what a microbatch gets must not depend on when it runs.
-ModelConfig small_gpt() {
-  ModelConfig config;
-  config.layers = 4;
-  config.heads = 2;
-  config.width = 8;
-  config.ffn_width = 16;
-  config.vocab_size = 13;
-  config.max_positions = T;
-  config.resolve(1, 1);
-  return config;
-}
-
-ModelConfig small_bert() {
-  ModelConfig config = small_gpt();
-  config.segment_types = 2;
-  config.norm = NormPlace::post;
-  config.embedding_norm = config.mlm_transform = true;
-  config.final_norm = config.scaled_residual_init = false;
-  config.objective = Objective::mlm_nsp;
-  config.mask = Mask::full;
-  return config;
-}
-
-// B samples from global sample number `first` on; a masked model predicts every third position.
-Batch make_batch(const ModelConfig& config, index_t B, index_t first) {
-  const bool causal = config.objective == Objective::causal;
-  std::vector<std::int32_t> tokens, segments, rows, ids, labels, lengths;
-  std::vector<std::int64_t> samples;
-  const auto draw = [&](index_t sample, index_t t) {
-    const std::uint64_t bits =
-        mix(static_cast<std::uint64_t>(sample), static_cast<std::uint64_t>(t));
-    return static_cast<std::int32_t>(bits % static_cast<std::uint64_t>(config.vocab_size));
-  };
-  for (index_t b = 0; b < B; ++b) {
-    const index_t sample = first + b, length = causal ? T : T - sample % 2;
-    samples.push_back(sample);
-    lengths.push_back(static_cast<std::int32_t>(length));
-    labels.push_back(static_cast<std::int32_t>(sample % 2));
-    for (index_t t = 0; t < T; ++t) {
-      tokens.push_back(draw(sample, t));
-      segments.push_back(t < T / 2 ? 0 : 1);
-      if (t >= length || (!causal && t % 3 != 1)) continue;
-      rows.push_back(static_cast<std::int32_t>(b * T + t));
-      ids.push_back(draw(sample, t + 1));
-    }
-  }
-  const auto vector = [](const auto& values) {
-    return Tensor::from(values, {static_cast<index_t>(values.size())});
-  };
-  Batch batch;
-  batch.B = B;
-  batch.T = T;
-  if (B == 0) return batch;
-  batch.tokens = vector(tokens);
-  batch.sample_ids = vector(samples);
-  batch.target_rows = vector(rows);
-  batch.target_ids = vector(ids);
-  if (causal) return batch;
-  batch.segments = vector(segments);
-  batch.lengths = vector(lengths);
-  batch.labels = vector(labels);
-  return batch;
-}
-
-// Microbatches of the given sizes, cut from one run of samples; every other one without padding.
-std::vector<Batch> make_batches(const ModelConfig& config, const std::vector<index_t>& sizes) {
-  std::vector<Batch> batches;
-  index_t first = 100;
-  for (index_t B : sizes) {
-    const Batch batch = make_batch(config, B, first);
-    batches.push_back(batches.size() % 2 == 0 ? batch : unpad(batch, 1));
-    first += B;
-  }
-  return batches;
-}
-
-std::vector<LossTerm> counted_terms(const ModelConfig& config, const std::vector<Batch>& batches) {
-  std::vector<LossTerm> terms = loss_terms(config);
-  for (const Batch& batch : batches) {
-    if (batch.B > 0) add_counts(terms, batch);
-  }
-  return terms;
-}
-
-Context training_context(std::vector<LossTerm>& terms) {
-  Context context;
-  context.step = 1;
-  context.seed = seed;
-  context.terms = &terms;
-  return context;
-}
-
-// The stages of a model that one rank holds, with their weights; the gradients start at zero.
-struct Model {
-  ModelConfig config;
-  ParameterTable table;
-  ParameterStore store;
-  LocalGroup tp;
-  std::vector<Stage> stages;
-
-  Model(const ModelConfig& c, const Schedule& schedule, int rank, DType dtype)
-      : Model(c, stage_map(schedule, plan_layers(c, T)).of_rank(rank), dtype) {}
-  Model(const ModelConfig& c, const std::vector<StageRange>& ranges, DType dtype)
-      : config(c), table(config), store(table, ranges, 0, 1, dtype, Device{}) {
-    for (const StageRange range : ranges)
-      stages.emplace_back(config, range, store, StageSetup{tp, tp});
-    store.initialize(seed);
-    store.gradients().fill_zero();
-  }
-};
 
 // All of it on one rank.
 Model whole_model(const ModelConfig& config) {
@@ -183,10 +58,6 @@ Result train_whole(Model& whole, const std::vector<Batch>& batches) {
   return result;
 }
 
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.bytes() == b.bytes() && std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
-}
-
 void expect_same_sums(const std::vector<LossTerm>& a, const std::vector<LossTerm>& b) {
   ASSERT_EQ(a.size(), b.size());
   for (std::size_t i = 0; i < a.size(); ++i)
@@ -214,16 +85,6 @@ TEST_F(Runner, EveryScheduleGivesTheBitsOfGpipe) {
   }
 }
 
-// Every schedule that M microbatches allow, one and several stages a rank.
-std::vector<Schedule> all_schedules(int P, int M) {
-  std::vector<Schedule> schedules;
-  for (const char* name : {"gpipe", "1f1b", "zb-h1"})
-    schedules.push_back(make_schedule(name, P, M));
-  if (M % P == 0) schedules.push_back(make_schedule("interleaved", P, M, 2));
-  if (M >= 2 * P) schedules.push_back(make_schedule("zb-v", P, M));
-  return schedules;
-}
-
 TEST_F(Runner, StagesTogetherGiveTheLossAndGradientsOfOne) {
   for (ModelConfig config : {small_gpt(), small_bert()}) {
     config.layers = 2 * pp();
@@ -249,75 +110,9 @@ TEST_F(Runner, StagesTogetherGiveTheLossAndGradientsOfOne) {
           topology_.pp().all_reduce(sum, Reduce::sum, "test");
           // Only a tied parameter is summed over stages, in another order than in the whole.
           const index_t terms_summed = static_cast<index_t>(row.uses.size()) * M * 2 * T;
-          EXPECT_LE(test::relative_error(sum, gradient), tolerance(DType::f64, terms_summed))
+          EXPECT_LE(relative_error(sum, gradient), tolerance(DType::f64, terms_summed))
               << schedule.name << " " << row.name;
         }
-      }
-    }
-  }
-}
-
-// Keeps each parameter's gradient as it is when the last of its uses on this rank is told done.
-class Finished final : public BackwardObserver {
- public:
-  Finished(const ParameterStore& store, std::vector<StageRange> ranges)
-      : store_(store), ranges_(std::move(ranges)) {}
-
-  void op_done() override {}
-  void layer_done(index_t position) override {
-    positions.push_back(position);
-    for (const auto& entry : store_.entries()) {
-      const auto told = [&](index_t use) {
-        return std::find(positions.begin(), positions.end(), use) != positions.end();
-      };
-      const auto& uses = entry.row->uses;
-      const bool whole = std::all_of(uses.begin(), uses.end(),
-                                     [&](index_t use) { return !here(use) || told(use); });
-      if (whole && !gradients.contains(entry.row->name))
-        gradients[entry.row->name] = entry.parameter.gradient.clone();
-    }
-  }
-
-  bool here(index_t position) const {
-    return std::any_of(ranges_.begin(), ranges_.end(), [&](StageRange range) {
-      return position >= range.first && position < range.last;
-    });
-  }
-
-  std::vector<index_t> positions;
-  std::map<std::string, Tensor> gradients;
-
- private:
-  const ParameterStore& store_;
-  std::vector<StageRange> ranges_;
-};
-
-TEST_F(Runner, TellsWhenTheGradientsOfALayerAreWhole) {
-  for (ModelConfig config : {small_gpt(), small_bert()}) {
-    config.layers = 2 * pp();
-    for (const int M : {1, 3, 8}) {
-      std::vector<index_t> samples(static_cast<std::size_t>(M), 2);
-      if (M > 1) samples.back() = 0;
-      const std::vector<Batch> batches = make_batches(config, samples);
-      for (const Schedule& schedule : all_schedules(pp(), M)) {
-        const auto ranges = stage_map(schedule, plan_layers(config, T)).of_rank(pp_rank());
-        Model part(config, ranges, DType::f64);
-        Finished finished(part.store, ranges);
-        PipelineRunner runner(part.stages, topology_, schedule);
-        std::vector<LossTerm> terms = counted_terms(config, batches);
-        Context context = training_context(terms);
-        context.backward = &finished;
-
-        runner.run({batches}, context);
-
-        std::vector<index_t> positions;
-        for (index_t position = 0; position < config.layers + 2; ++position)
-          if (finished.here(position)) positions.push_back(position);
-        std::sort(finished.positions.begin(), finished.positions.end());
-        EXPECT_EQ(finished.positions, positions) << schedule.name << ", M " << M;
-        EXPECT_EQ(finished.gradients.size(), part.store.entries().size());
-        for (const auto& [name, gradient] : finished.gradients)
-          EXPECT_TRUE(same_bits(gradient, part.store.get(name).gradient)) << name;
       }
     }
   }
@@ -438,4 +233,4 @@ TEST_F(Runner, RefusesSchedulesThatDoNotFit) {
 }
 
 }  // namespace
-}  // namespace lockstep
+}  // namespace lockstep::test
