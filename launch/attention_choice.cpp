@@ -1,13 +1,16 @@
 #include "launch/attention_choice.hpp"
 
 #include "core/say.hpp"
+#include "core/sequence_cut.hpp"
 
 namespace lockstep {
 
 AttentionSpec attention_spec(const TrainerConfig& config, index_t microbatch_size) {
   AttentionSpec spec;
   spec.B = microbatch_size;
-  spec.T_q = spec.T_k = config.sequence_length;
+  const SequenceCut cut{0, config.degrees.cp};
+  spec.T_q = spec.T_k = cut.chunk_length(config.sequence_length / cut.size);
+  if (cut.size > 1) spec.first_query = spec.T_q;  // most pairs of chunks are no sequence's begin
   spec.heads = spec.kv_heads = config.model.heads / config.degrees.tp;
   spec.head_size = config.model.head_size;
   spec.mask = config.model.mask;

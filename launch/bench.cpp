@@ -133,8 +133,6 @@ int run_bench(const Environment& environment, const BenchOptions& options) {
     config.degrees = resolve_degrees(environment.size(), options.layout.dp, options.layout.pp,
                                      options.layout.cp, options.layout.tp);
     config.sequence_length = resolve_sequence_length(options.model, config.model);
-    require(config.degrees.cp == 1 || config.device.kind == Device::Kind::cpu, "--cp ",
-            config.degrees.cp, " runs on the CPU only: use --device cpu, or --cp 1");
     check_effects(options, {config.degrees, config.model, config.sequence_length, false});
     config.timed_products = times_products(options.numerics.reproducible, config.degrees);
     if (fixes_sums(options.numerics.reproducible, config.device)) {

@@ -71,13 +71,14 @@ MicrobatchSize microbatch_size(const TrainerConfig& config, const MemoryFacts& f
 
 // What a GPU takes at most in the backward pass of a block's attention: gradients as wide as the
 // model that the block still holds, those of attention's output and of q, k and v, and the op's
-// own.
+// own; of a ring also keys, values and their gradients that come, go and stay, and parts.
 index_t attention_workspace(const TrainerConfig& config, const MicrobatchSize& size, index_t n) {
   if (config.device.kind == Device::Kind::cpu) return 0;
   const ModelConfig& model = config.model;
   const index_t widths = model.norm == NormPlace::post ? 6 : 4;
   const index_t heads = size.rows * model.heads * model.head_size / config.degrees.tp;
-  return (widths * n * model.width + 4 * heads) *
+  const index_t matrices = config.degrees.cp > 1 ? 4 + 14 : 4;
+  return (widths * n * model.width + matrices * heads) *
              static_cast<index_t>(size_of(value_type(config.precision))) +
          attention_scratch_bytes(config.device, attention_spec(config, size.sentences), true);
 }
@@ -142,9 +143,11 @@ MemoryParts predict_memory(const TrainerConfig& config,
   const double share = bytes * std::ceil(static_cast<double>(counts.once) / replicas);
   MemoryParts parts;
   parts.parameters = parts.gradients = once;
-  if (config.precision == DType::bf16)  // and as products read them
+  if (config.precision == DType::bf16) {  // and as products read them
+    const int copies = keeps_packed_weights(config) ? 3 : 1;
     parts.parameters +=
-        static_cast<double>(counts.once) * static_cast<double>(size_of(DType::bf16));
+        copies * static_cast<double>(counts.once) * static_cast<double>(size_of(DType::bf16));
+  }
   if (config.sums.fixed) {  // levels of the tree of leaves are laid aside
     const int levels = std::bit_width(static_cast<unsigned>(config.gradient_leaves)) - 1;
     parts.gradients = bytes * static_cast<double>(counts.by_use) * (1 + levels);

@@ -75,8 +75,6 @@ RunSetup read_setup(const RunOptions& options, const Environment& environment) {
   setup.validation = validation_data(options, setup.data);
   check_effects(options,
                 {setup.degrees, setup.model, setup.sequence_length, setup.validation.has_value()});
-  require(setup.degrees.cp == 1 || setup.device.kind == Device::Kind::cpu, "--cp ",
-          setup.degrees.cp, " runs on the CPU only: use --device cpu, or --cp 1");
   if (fixed) {
     fixed_order(setup.model, setup.degrees, options.global_batch_size, options.microbatch_size);
   }

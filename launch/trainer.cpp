@@ -53,6 +53,11 @@ double total_loss(const std::vector<LossTerm>& terms) {
   return loss;
 }
 
+bool keeps_packed_weights(const TrainerConfig& config) {
+  return config.precision == DType::bf16 && config.device.kind == Device::Kind::cpu &&
+         config.schedule.microbatches > 1 && !config.sums.fixed;
+}
+
 Trainer::Trainer(const Environment& environment, const TrainerConfig& config)
     : environment_(environment),
       config_(config),
@@ -79,6 +84,7 @@ Trainer::Trainer(const Environment& environment, const TrainerConfig& config)
   assert(!config.gpu.cuda_graph || environment.size() == 1);
   time_products(config.device, config.timed_products);
   multiply_in_tf32(config.device, config.gpu.tf32);
+  if (keeps_packed_weights(config)) store_.keep_packed();
   if (!config.sums.fixed) return;
   for (const StageRange range : stages_.of_rank(topology_.pp_rank())) {
     shard_trees_.emplace_back(store_.gradients_of(range), config.gradient_leaves,

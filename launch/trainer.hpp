@@ -43,6 +43,10 @@ struct TrainerConfig {
   GpuOptions gpu;               // that check_gpu_options takes
 };
 
+// bf16 weights of a CPU, where packing them once serves more products than a microbatch's own
+// (ParameterStore::keep_packed). Fixed sums read them plain.
+bool keeps_packed_weights(const TrainerConfig& config);
+
 // What a rank has to say before a step; all then hear what any rank said.
 struct StepFlags {
   bool stop = false;         // it was asked to stop

@@ -169,8 +169,12 @@ Parameter ParameterStore::parameter_at(index_t offset, Shape shape) const {
   return {part(values_), part(gradients_), part(rounded_)};
 }
 
+void ParameterStore::keep_packed() { packed_ = PackedWeights(rounded_); }
+
 void ParameterStore::round_values() {
-  if (rounded_.defined()) round_to_bf16(rounded_, values_);
+  if (!rounded_.defined()) return;
+  round_to_bf16(rounded_, values_);
+  packed_.changed();
 }
 
 void ParameterStore::initialize(std::uint64_t seed) {

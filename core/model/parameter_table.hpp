@@ -9,6 +9,7 @@
 
 #include "core/model/config.hpp"
 #include "core/model/plan.hpp"
+#include "core/ops/packed_weights.hpp"
 #include "core/parameter.hpp"
 
 namespace lockstep {
@@ -131,6 +132,9 @@ class ParameterStore {
   void join_uses();  // adds second uses to the gradients
   index_t count() const { return values_.count(); }
 
+  // bf16 products on the CPU keep a second and third copy of the weights, in orders of their own,
+  // until values change: for several microbatches between changes.
+  void keep_packed();
   // After every change of values().
   void round_values();
   // By name and global index: the same weights for every cut. Padding rows are 0.
@@ -148,6 +152,7 @@ class ParameterStore {
   std::vector<Entry> entries_;
   std::vector<SecondUse> second_uses_;
   Tensor values_, rounded_, gradients_, gradients_by_use_;
+  PackedWeights packed_;  // of rounded_, when asked for
 };
 
 }  // namespace lockstep

@@ -3,6 +3,7 @@
 #include <cassert>
 
 #include "core/ops/cpu/attention_merge.hpp"
+#include "core/ops/cuda/attention_merge.hpp"
 #include "core/ops/dispatch.hpp"
 
 namespace lockstep {
@@ -14,9 +15,7 @@ void attention_merge(Tensor& y,
                      const AttentionSpec& spec) {
   assert(y.shape() == y_part.shape() && lse.count() == lse_part.count());
   assert(lse.count() == spec.B * spec.heads * spec.T_q && lse.dtype() == y.dtype());
-  require_cpu(y.device());
-  const OpTimer timer(y.device(), "attention_merge");
-  cpu::attention_merge(y, lse, y_part, lse_part, spec);
+  LOCKSTEP_OP(y.device(), attention_merge(y, lse, y_part, lse_part, spec));
 }
 
 }  // namespace lockstep

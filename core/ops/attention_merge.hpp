@@ -9,7 +9,7 @@
 namespace lockstep {
 
 // y and lse, so far over other keys, get those of the part. Samples without keys in the part keep
-// what they have. On the CPU.
+// what they have.
 void attention_merge(Tensor& y,
                      Tensor& lse,
                      const Tensor& y_part,

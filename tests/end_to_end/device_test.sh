@@ -98,9 +98,13 @@ check $? "--cuda-graph on two ranks is refused"
 model=gpt
 train 2 gpt gpt-dp2zero --device cuda --zero 1 --gelu-epilogue --microbatch-size 4
 same dp2zero 1e-5
+train 2 gpt gpt-cp2 --device cuda --cp 2 --microbatch-size 4
+same cp2 1e-5
 model=bert
 train 4 bert bert-tp2pp2 --device cuda --tp 2 --pp 2 --microbatch-size 2
 same tp2pp2 1e-5
+train 2 bert bert-cp2 --device cuda --cp 2 --microbatch-size 4
+same cp2 1e-5
 # Saved on the GPU, continued on the CPU, and back on the GPU.
 train 1 bert bert-moved --device cuda --microbatch-size 4 --exit-at-step 3
 train 1 bert bert-moved --device cpu --microbatch-size 4 --exit-at-step 6

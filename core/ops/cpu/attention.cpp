@@ -80,18 +80,10 @@ void copy_back(HeadRows<T> to, const T* from, index_t first, index_t n, index_t 
   for (index_t i = 0; i < n; ++i) std::copy_n(from + i * HS, HS, to[first + i]);
 }
 
-// to (HS, 64) = transpose of n <= 64 rows, the columns past n zero. A line of a row is read once.
+// to (HS, 64) = transpose of n <= 64 rows, the columns past n zero.
 template <typename T>
 void pack_transposed(T* to, HeadRows<const T> from, index_t first, index_t n, index_t HS) {
-  constexpr index_t line = 64 / static_cast<index_t>(sizeof(T));
-  for (index_t d0 = 0; d0 < HS; d0 += line) {
-    const index_t end = std::min(d0 + line, HS);
-    for (index_t j = 0; j < n; ++j) {
-      const T* row = from[first + j];
-      for (index_t d = d0; d < end; ++d) to[d * tile + j] = row[d];
-    }
-    for (index_t d = d0; d < end; ++d) std::fill(to + d * tile + n, to + (d + 1) * tile, T{0});
-  }
+  kernels<T>().pack_panel(to, tile, from[first], from.stride, 1, n, HS);
 }
 
 // The dropout words of one tile, and what the kernels need to know of it.

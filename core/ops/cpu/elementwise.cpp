@@ -1,6 +1,8 @@
 #include "core/ops/cpu/elementwise.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "core/ops/cpu/kernels.hpp"
@@ -52,14 +54,10 @@ void add_column_sums(Tensor& dbias, const Tensor& dy) {
     const auto& kernel = kernels<T>();
     for_column_blocks(dy.columns(), dy.rows(), [&](index_t first, index_t n) {
       double sums[most_columns] = {};
-      for (index_t row = 0; row < dy.rows(); ++row) {
-        if (dy.dtype() == DType::bf16) {
-          float wide[most_columns];
-          kernel.widen_bf16(wide, row_of<Bf16>(dy, row) + first, n);
-          kernels<float>().add_to_sums(sums, wide, n);
-        } else {
-          kernel.add_to_sums(sums, row_of<T>(dy, row) + first, n);
-        }
+      if (dy.dtype() == DType::bf16) {
+        kernel.add_bf16_to_sums(sums, dy.data<Bf16>() + first, dy.row_stride(), dy.rows(), n);
+      } else {
+        kernel.add_to_sums(sums, dy.data<T>() + first, dy.row_stride(), dy.rows(), n);
       }
       T* to = dbias.data<T>() + first;
       for (index_t c = 0; c < n; ++c) to[c] += static_cast<T>(sums[c]);
@@ -157,8 +155,15 @@ bool all_finite(const Tensor& x) {
 void fill(Tensor& x, double value) {
   with_type(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
+    const T element = static_cast<T>(value);
+    const bool zero_bits = element == 0 && !std::signbit(element);
     for_row_blocks(x, [&](index_t row, index_t first, index_t n) {
-      std::fill_n(row_of<T>(x, row) + first, n, static_cast<T>(value));
+      T* to = row_of<T>(x, row) + first;
+      if (zero_bits) {  // lines that need not be read first
+        std::memset(to, 0, static_cast<std::size_t>(n) * sizeof(T));
+      } else {
+        std::fill_n(to, n, element);
+      }
     });
   });
 }

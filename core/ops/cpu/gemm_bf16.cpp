@@ -1,7 +1,8 @@
 // Products of bf16 operands with fp32 sums: oneDNN's matmul, a primitive per rectangle of c
 // (core/ops/cpu/onednn.hpp). Making one compiles code, 0.3 to 1 ms, so calls that agree in sizes
 // and strides share a plan; only addresses are new in each. Where oneDNN has no bf16 for the
-// instruction set in use, operands are widened: the same exact products, in fp32.
+// instruction set in use, operands are widened: the same exact products, in fp32. Weights that are
+// kept packed (core/ops/packed_weights.hpp) are read so, whole, by rows of c.
 #include <array>
 #include <atomic>
 #include <compare>
@@ -15,6 +16,7 @@
 #include "core/ops/bf16.hpp"
 #include "core/ops/cpu/gemm.hpp"
 #include "core/ops/cpu/onednn.hpp"
+#include "core/ops/cpu/packed_weights.hpp"
 
 namespace lockstep::cpu {
 namespace {
@@ -33,6 +35,7 @@ struct Operand {
 struct Call {
   index_t M = 0, N = 0, K = 0;
   Operand a, b, c;
+  bool packed = false;  // b, as a whole
   bool adds = false;
   int team = 1;
 
@@ -50,23 +53,19 @@ memory::desc describe(index_t rows, index_t columns, Operand at) {
   return {{rows, columns}, memory::data_type::bf16, memory::dims{at.row, at.column}};
 }
 
-const dnnl::engine& cpu_engine() {
-  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-  return engine;
-}
-
 // One rectangle of c. Holds the addresses of the call under way.
 class Product {
  public:
-  Product(const Call& call, const ProductGrid::Piece& piece)
-      : Product(call, piece, make(call, piece)) {}
+  // packed: b's layout when call.packed.
+  Product(const Call& call, const ProductGrid::Piece& piece, const memory::desc* packed)
+      : Product(call, piece, make(call, piece, packed)) {}
 
   std::size_t scratch_bytes() const { return scratch_bytes_; }
 
-  void set_addresses(const Bf16* a, const Bf16* b, float* c, std::byte* scratch) {
+  void set_addresses(const Bf16* a, const void* b, float* c, std::byte* scratch) {
     // oneDNN's memory takes no const; operands are only read.
     a_.set_data_handle(const_cast<Bf16*>(a + first_a_));
-    b_.set_data_handle(const_cast<Bf16*>(b + first_b_));
+    b_.set_data_handle(const_cast<Bf16*>(static_cast<const Bf16*>(b) + first_b_));
     c_.set_data_handle(c + first_c_);
     scratch_.set_data_handle(scratch);
   }
@@ -85,21 +84,21 @@ class Product {
 
   Product(const Call& call, const ProductGrid::Piece& piece, const Description& description)
       : first_a_(piece.rows.first * call.a.row),
-        first_b_(piece.columns.first * call.b.column),
+        first_b_(call.packed ? 0 : piece.columns.first * call.b.column),
         first_c_(piece.rows.first * call.c.row + piece.columns.first),
         scratch_bytes_((description.scratchpad_desc().get_size() + alignment - 1) / alignment *
                        alignment),
         product_(description),
-        stream_(cpu_engine()),
-        a_(description.src_desc(), cpu_engine(), nullptr),
-        b_(description.weights_desc(), cpu_engine(), nullptr),
-        c_(description.dst_desc(), cpu_engine(), nullptr),
-        scratch_(description.scratchpad_desc(), cpu_engine(), nullptr) {}
+        stream_(onednn_engine()),
+        a_(description.src_desc(), onednn_engine(), nullptr),
+        b_(description.weights_desc(), onednn_engine(), nullptr),
+        c_(description.dst_desc(), onednn_engine(), nullptr),
+        scratch_(description.scratchpad_desc(), onednn_engine(), nullptr) {}
 
-  static Description make(const Call& call, const ProductGrid::Piece& piece) {
+  static Description make(const Call& call,
+                          const ProductGrid::Piece& piece,
+                          const memory::desc* packed) {
     const index_t M = piece.rows.count, N = piece.columns.count;
-    const memory::desc a = describe(M, call.K, call.a), b = describe(call.K, N, call.b),
-                       c({M, N}, memory::data_type::f32, memory::dims{call.c.row, 1});
     dnnl::primitive_attr attributes;
     attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
     if (call.adds) {
@@ -107,11 +106,9 @@ class Product {
       sum.append_sum(1.0f);
       attributes.set_post_ops(sum);
     }
-#if DNNL_VERSION_MAJOR >= 3
-    return {cpu_engine(), a, b, c, attributes};
-#else
-    return {dnnl::matmul::desc(a, b, c), attributes, cpu_engine()};
-#endif
+    return matmul_description(
+        describe(M, call.K, call.a), packed != nullptr ? *packed : describe(call.K, N, call.b),
+        {{M, N}, memory::data_type::f32, memory::dims{call.c.row, 1}}, attributes);
   }
 
   index_t first_a_, first_b_, first_c_;  // elements
@@ -124,14 +121,14 @@ class Product {
 // Empty when oneDNN has no such product on this CPU.
 using Plan = std::vector<Product>;
 
-Plan make_plan(const Call& call, const ProductGrid& grid) {
+Plan make_plan(const Call& call, const ProductGrid& grid, const memory::desc* packed) {
   const int threads = omp_get_max_threads();
   omp_set_num_threads(1);  // a primitive lays its work out for the threads it is made under
   Plan plan;
   try {
     for (int t = 0; t < grid.team(); ++t) {
       const ProductGrid::Piece piece = grid.piece(t);
-      if (piece.rows.count > 0 && piece.columns.count > 0) plan.emplace_back(call, piece);
+      if (piece.rows.count > 0 && piece.columns.count > 0) plan.emplace_back(call, piece, packed);
     }
   } catch (const dnnl::error& error) {
     plan.clear();
@@ -147,13 +144,13 @@ Plan make_plan(const Call& call, const ProductGrid& grid) {
 
 // Of the calling thread. Batches whose number of rows varies make plan after plan: when there are
 // many, all go.
-Plan& plan_for(const Call& call, const ProductGrid& grid) {
+Plan& plan_for(const Call& call, const ProductGrid& grid, const memory::desc* packed) {
   constexpr std::size_t most_plans = 256;
   thread_local std::map<Call, Plan> plans;
   const auto found = plans.find(call);
   if (found != plans.end()) return found->second;
   if (plans.size() >= most_plans) plans.clear();
-  return plans.emplace(call, make_plan(call, grid)).first->second;
+  return plans.emplace(call, make_plan(call, grid, packed)).first->second;
 }
 
 }  // namespace
@@ -165,17 +162,21 @@ void gemm_bf16(Tensor& c,
                Transpose transpose_b,
                index_t K,
                bool adds) {
+  constexpr index_t least_packed = 64;  // rows: fewer are cut by columns, too
   prepare_onednn();
-  const ProductGrid grid(c.rows(), c.columns(), K, tile);
+  const auto* packed = c.rows() < least_packed ? nullptr : packed_weight(b, transpose_b);
+  const ProductGrid grid = packed != nullptr ? ProductGrid::by_rows(c.rows(), c.columns(), K, tile)
+                                             : ProductGrid(c.rows(), c.columns(), K, tile);
   Plan& plan = plan_for({c.rows(),
                          c.columns(),
                          K,
                          operand_of(a, transpose_a),
                          operand_of(b, transpose_b),
                          {c.row_stride(), 1},
+                         packed != nullptr,
                          adds,
                          grid.team()},
-                        grid);
+                        grid, packed != nullptr ? &packed->layout : nullptr);
   if (plan.empty()) {
     const Tensor wide_a = widened(a), wide_b = widened(b);
     return cpu::gemm(c, wide_a, transpose_a, wide_b, transpose_b,
@@ -185,8 +186,9 @@ void gemm_bf16(Tensor& c,
   for (const Product& product : plan) bytes += product.scratch_bytes();
   Tensor scratch = Tensor::empty({static_cast<index_t>(bytes)}, DType::u8);
   auto* free = static_cast<std::byte*>(scratch.raw());
+  const void* read_b = packed != nullptr ? packed->bytes.raw() : b.raw();
   for (Product& product : plan) {
-    product.set_addresses(a.data<Bf16>(), b.data<Bf16>(), c.data<float>(), free);
+    product.set_addresses(a.data<Bf16>(), read_b, c.data<float>(), free);
     free += product.scratch_bytes();
   }
   std::atomic<int> refused = dnnl_success;

@@ -56,13 +56,18 @@ InstructionSet widest_instruction_set() {
 
 // Leaf 7: AVX512_BF16 is bit 5 of EAX in subleaf 1, AMX_BF16 bit 22 of EDX in subleaf 0. oneDNN
 // itself asks the system for leave to use tiles.
-bool has_bf16_products() {
-  if (widest_instruction_set() != InstructionSet::avx512) return false;
+bool has_avx512_bf16() {
   unsigned a = 0, b = 0, c = 0, d = 0;
-  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
-  const unsigned last_subleaf = a;
-  if (((d >> 22) & 1) != 0) return true;
-  return last_subleaf >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && ((a >> 5) & 1) != 0;
+  return widest_instruction_set() == InstructionSet::avx512 &&
+         __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && a >= 1 &&
+         __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && ((a >> 5) & 1) != 0;
+}
+
+bool has_bf16_products() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return has_avx512_bf16() ||
+         (widest_instruction_set() == InstructionSet::avx512 &&
+          __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && ((d >> 22) & 1) != 0);
 }
 
 InstructionSet instruction_set() {

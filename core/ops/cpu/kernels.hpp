@@ -93,7 +93,9 @@ struct Kernels {
   void (*activation_backward[3])(T* dx, const T* dy, const T* x, const T* bias, index_t n);
   void (*tanh)(T* y, const T* x, index_t n);
   void (*tanh_backward)(T* dx, const T* dy, const T* y, index_t n);
-  void (*add_to_sums)(double* sums, const T* x, index_t n);  // sums += x
+  // sums += each row of n in order
+  void (*add_to_sums)(double* sums, const T* x, index_t stride, index_t rows, index_t n);
+  void (*add_bf16_to_sums)(double* sums, const Bf16* x, index_t stride, index_t rows, index_t n);
   double (*sum_of_squares)(const T* x, index_t n);
   T (*largest_magnitude)(const T* x, index_t n);  // 0 for n = 0
   // bins[b] += each square's part that is a multiple of unit b and no more than half a unit b from
@@ -121,7 +123,16 @@ struct Kernels {
                               index_t C);
   // sums += dy (x - mean) rstd
   void (*add_normed)(T* sums, const T* dy, const T* x, T mean, T rstd, index_t n);
-  void (*add_to_weight_sums)(double* sums, const T* dy, const T* x, T mean, T rstd, index_t n);
+  // The same of the rows in order.   mean, rstd (rows)
+  void (*add_to_weight_sums)(double* sums,
+                             const T* dy,
+                             index_t dy_stride,
+                             const T* x,
+                             index_t x_stride,
+                             const T* mean,
+                             const T* rstd,
+                             index_t rows,
+                             index_t n);
 
   // y = mask(x) factor
   void (*dropout)(T* y, const T* x, index_t C, T factor, const DropoutRow& row);
@@ -184,7 +195,8 @@ const Kernels<double>& kernels_f64();
 }  // namespace avx512
 
 InstructionSet widest_instruction_set();  // that this CPU and its system have
-bool has_bf16_products();                 // AVX512_BF16 or AMX_BF16: of the CPU, whatever is asked
+bool has_avx512_bf16();                   // of the CPU, whatever is asked
+bool has_bf16_products();                 // AVX512_BF16 or AMX_BF16: likewise
 // The one in use: the widest, or what LOCKSTEP_CPU names. Limits oneDNN to the same. Throws Error
 // for a name that is unknown or more than the CPU has.
 InstructionSet instruction_set();

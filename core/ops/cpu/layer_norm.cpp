@@ -55,13 +55,10 @@ void layer_norm_backward_weight(Tensor& dweight,
     const auto& kernel = kernels<T>();
     for_column_blocks(x.columns(), x.rows(), [&](index_t first, index_t n) {
       double weight_sums[most_columns] = {}, bias_sums[most_columns] = {};
-      for (index_t i = 0; i < x.rows(); ++i) {
-        const T* dy_row = dy.data<T>() + i * dy.row_stride() + first;
-        const T* x_row = x.data<T>() + i * x.row_stride() + first;
-        kernel.add_to_weight_sums(weight_sums, dy_row, x_row, mean.data<T>()[i], rstd.data<T>()[i],
-                                  n);
-        if (dbias.defined()) kernel.add_to_sums(bias_sums, dy_row, n);
-      }
+      const T* from = dy.data<T>() + first;
+      kernel.add_to_weight_sums(weight_sums, from, dy.row_stride(), x.data<T>() + first,
+                                x.row_stride(), mean.data<T>(), rstd.data<T>(), x.rows(), n);
+      if (dbias.defined()) kernel.add_to_sums(bias_sums, from, dy.row_stride(), x.rows(), n);
       for (index_t c = 0; c < n; ++c) {
         dweight.data<T>()[first + c] += static_cast<T>(weight_sums[c]);
         if (dbias.defined()) dbias.data<T>()[first + c] += static_cast<T>(bias_sums[c]);

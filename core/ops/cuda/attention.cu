@@ -22,6 +22,7 @@ constexpr int most_chunks = most_head_size / warp_size;  // of 32 columns, one t
 
 struct Shape {
   index_t T_q, T_k, heads, HS;
+  index_t first_query, first_key;  // positions of row 0
   bool causal;
   float scale;
   const std::int32_t* lengths;  // (B), may be null
@@ -34,13 +35,19 @@ struct Piece {
   index_t sample, head, T_q, T_k;  // T_q, T_k: rows that take part
 };
 
+// Of `rows` rows from position `first` on, those at positions below `length`.
+__device__ inline index_t rows_below(index_t length, index_t first, index_t rows) {
+  const index_t n = length - first;
+  return n < 0 ? 0 : n < rows ? n : rows;
+}
+
 __device__ Piece piece_of(const Shape& shape) {
   const index_t sample = blockIdx.x / shape.heads, head = blockIdx.x % shape.heads;
   Piece piece{sample, head, shape.T_q, shape.T_k};
   if (shape.lengths != nullptr) {
     const index_t length = shape.lengths[sample];
-    piece.T_q = length < shape.T_q ? length : shape.T_q;
-    piece.T_k = length < shape.T_k ? length : shape.T_k;
+    piece.T_q = rows_below(length, shape.first_query, shape.T_q);
+    piece.T_k = rows_below(length, shape.first_key, shape.T_k);
   }
   return piece;
 }
@@ -116,15 +123,19 @@ __device__ void store_row(T* to, const float (&sums)[most_chunks], float factor,
   }
 }
 
+// Key row i + ahead is at the position of query row i.
+__device__ inline index_t ahead(const Shape& shape) { return shape.first_query - shape.first_key; }
+
 __device__ inline bool visible(const Shape& shape, const Piece& piece, index_t i, index_t j) {
-  return i < piece.T_q && j < piece.T_k && (!shape.causal || j <= i);
+  return i < piece.T_q && j < piece.T_k && (!shape.causal || j <= i + ahead(shape));
 }
 
 // 1 / (1 - p) where the probability of (i, j) is kept, else 0.
 __device__ inline float kept(const Shape& shape, const Piece& piece, index_t i, index_t j) {
   if (!shape.dropout.drops()) return 1.0f;
-  const PhiloxCounter words = shape.dropout.words(piece.sample, piece.head, i, j / 4);
-  return shape.dropout.keeps(words[static_cast<unsigned>(j % 4)]) ? shape.keep_factor : 0.0f;
+  const index_t query = shape.first_query + i, key = shape.first_key + j;
+  const PhiloxCounter words = shape.dropout.words(piece.sample, piece.head, query, key / 4);
+  return shape.dropout.keeps(words[static_cast<unsigned>(key % 4)]) ? shape.keep_factor : 0.0f;
 }
 
 __device__ inline index_t lesser(index_t a, index_t b) { return a < b ? a : b; }
@@ -153,7 +164,7 @@ __global__ void __launch_bounds__(threads) forward_kernel(RowsOf<T> y,
     row_sum[r] = 0;
   }
   index_t end = first < piece.T_q ? piece.T_k : 0;
-  if (shape.causal) end = lesser(end, first + tile);
+  if (shape.causal) end = lesser(end, first + tile + ahead(shape));
   for (index_t j0 = 0; j0 < end; j0 += tile) {
     load_tile(rows, k, piece, shape, shape.T_k, piece.T_k, j0);
 #pragma unroll
@@ -233,7 +244,7 @@ __global__ void __launch_bounds__(threads) dq_kernel(RowsOf<T> dq, Inputs<T> in,
   float sums[rows_per_warp][most_chunks] = {};
   float dp[rows_per_warp];
   index_t end = first < piece.T_q ? piece.T_k : 0;
-  if (shape.causal) end = lesser(end, first + tile);
+  if (shape.causal) end = lesser(end, first + tile + ahead(shape));
   for (index_t j0 = 0; j0 < end; j0 += tile) {
     load_tile(rows, in.v, piece, shape, shape.T_k, piece.T_k, j0);
 #pragma unroll
@@ -274,7 +285,8 @@ __global__ void __launch_bounds__(threads)
   float k_sums[rows_per_warp][most_chunks] = {}, v_sums[rows_per_warp][most_chunks] = {};
   float p[rows_per_warp];
   const index_t end = first < piece.T_k ? piece.T_q : 0;
-  for (index_t i0 = shape.causal ? first : 0; i0 < end; i0 += tile) {
+  const index_t begin = shape.causal && first > ahead(shape) ? first - ahead(shape) : 0;
+  for (index_t i0 = begin; i0 < end; i0 += tile) {
     const index_t i = lesser(i0 + lane, shape.T_q - 1);
     const float lse = in.lse[statistics + i], row_dot = in.dots[statistics + i];
     load_tile(rows, in.q, piece, shape, shape.T_q, piece.T_q, i0);
@@ -314,6 +326,8 @@ Shape shape_of(const AttentionSpec& spec) {
           .T_k = spec.T_k,
           .heads = spec.heads,
           .HS = spec.head_size,
+          .first_query = spec.first_query,
+          .first_key = spec.first_key,
           .causal = spec.mask == Mask::causal,
           .scale = static_cast<float>(spec.scale),
           .lengths = spec.lengths.defined() ? spec.lengths.data<std::int32_t>() : nullptr,

@@ -8,7 +8,7 @@ namespace lockstep::cuda {
 
 struct DropRule {
   const std::int64_t* sample_ids;  // read when something is dropped
-  index_t T, first_row;
+  index_t T, first_row, first_position;
   PhiloxKey key;
   std::uint64_t threshold;  // from 2^32 on nothing is dropped
   float factor;             // 1 / (1 - p)
@@ -17,6 +17,7 @@ struct DropRule {
       : sample_ids(nullptr),
         T(spec.T),
         first_row(spec.first_row),
+        first_position(spec.first_position),
         key(spec.key),
         threshold(keep_threshold(spec.probability)),
         factor(static_cast<float>(1.0 / (1.0 - spec.probability))) {
@@ -29,7 +30,8 @@ struct DropRule {
   __device__ PhiloxCounter words(index_t row, index_t group) const {
     const index_t global = first_row + row;
     const auto sample = static_cast<std::uint64_t>(sample_ids[global / T]);
-    return philox({static_cast<std::uint32_t>(group), static_cast<std::uint32_t>(global % T),
+    const index_t position = first_position + global % T;
+    return philox({static_cast<std::uint32_t>(group), static_cast<std::uint32_t>(position),
                    static_cast<std::uint32_t>(sample), static_cast<std::uint32_t>(sample >> 32)},
                   key);
   }

@@ -94,6 +94,33 @@ TEST(Bf16Model, BackwardApartRecomputedOrAtOnceIsTheSameBits) {
   }
 }
 
+// Rows enough that products read packed weights; a rate that moves them far.
+TEST(Bf16Model, PackedWeightsFollowTheOptimizer) {
+  for (const ModelConfig& config : models()) {
+    std::vector<std::vector<double>> losses;
+    for (const bool packed : {false, true}) {
+      TinyModel model(config, 1, Recompute::none, DType::bf16);
+      ParameterStore& store = model.store();
+      if (packed) store.keep_packed();
+      store.initialize(7);
+      Tensor values = store.values();
+      AdamW optimizer({0, values.count()}, {{0, values.count(), true}}, values.dtype(), Device{},
+                      {});
+      losses.emplace_back();
+      for (int step = 1; step <= 6; ++step) {
+        store.gradients().fill_zero();
+        losses.back().push_back(model.train({tiny_batch(config, 12, T, false)}, false));
+        optimizer.step(values, store.gradients(), step, 1e-2,
+                       1 / static_cast<double>(model.terms()[0].count));
+        store.round_values();
+      }
+    }
+    EXPECT_LT(losses[0].back(), 0.9 * losses[0].front());
+    for (std::size_t i = 0; i < losses[0].size(); ++i)
+      EXPECT_NEAR(losses[1][i] / losses[0][i], 1, 2e-3) << i;
+  }
+}
+
 TEST(Bf16Model, TwoStagesHaveTheLossOfOne) {
   for (const ModelConfig& config : models()) {
     TinyModel one(config, 1, Recompute::none, DType::bf16);

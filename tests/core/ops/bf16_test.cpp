@@ -8,6 +8,7 @@
 
 #include "core/ops/elementwise.hpp"
 #include "core/ops/gemm.hpp"
+#include "core/ops/packed_weights.hpp"
 #include "tests/core/ops/gradcheck.hpp"
 
 namespace lockstep {
@@ -165,6 +166,50 @@ TEST(Bf16Gemm, RepeatsItsBitsAtOtherAddresses) {
   gemm(again, a.clone(), Transpose::no, b.clone(), Transpose::yes, Accumulate::yes);
 
   EXPECT_TRUE(same_bits(again, first));
+}
+
+// Two matrices of one buffer; sizes that are no multiples of oneDNN's blocks, and too few rows.
+TEST(PackedWeights, GiveTheProductsOfPlainOnes) {
+  const Tensor flat = rounded(random_tensor({150 * 70 + 64 * 200}, DType::f32, 1));
+  const PackedWeights kept(flat);
+  const Tensor odd = flat.range(0, 150 * 70).reshape({150, 70}),
+               even = flat.range(150 * 70, 64 * 200).reshape({64, 200});
+  for (const Tensor& weight : {odd, even}) {
+    for (const index_t M : {1, 63, 64, 130, 300}) {
+      for (const Transpose transpose : transposes) {
+        const bool forward = transpose == Transpose::yes;
+        const index_t K = forward ? weight.columns() : weight.rows(),
+                      N = forward ? weight.rows() : weight.columns();
+        const Tensor x = rounded(random_tensor({M, K + 3}, DType::f32, 2)).column_range(1, K);
+        Tensor y = random_tensor({M, N}, DType::f32, 3), expected = y.clone(), again = y.clone();
+
+        gemm(y, x, Transpose::no, weight, transpose);
+        gemm(again, x, Transpose::no, weight, transpose);
+        gemm_reference(expected, x, Transpose::no, weight, transpose);
+
+        EXPECT_LE(relative_error(y, expected), tolerance(DType::f32, K)) << M << " " << N;
+        EXPECT_TRUE(same_bits(again, y));
+      }
+    }
+  }
+}
+
+TEST(PackedWeights, FollowTheirValuesWhenTold) {
+  Tensor weight = rounded(random_tensor({128, 192}, DType::f32, 1));
+  const Tensor other = rounded(random_tensor({128, 192}, DType::f32, 2)),
+               x = rounded(random_tensor({256, 192}, DType::f32, 3));
+  PackedWeights kept(weight);
+  Tensor before = Tensor::empty({256, 128}, DType::f32), after = before.clone(),
+         expected = before.clone();
+
+  gemm(before, x, Transpose::no, weight, Transpose::yes);
+  weight.copy_from(other);
+  kept.changed();
+  gemm(after, x, Transpose::no, weight, Transpose::yes);
+  gemm_reference(expected, x, Transpose::no, other, Transpose::yes);
+
+  EXPECT_LE(relative_error(after, expected), tolerance(DType::f32, 192));
+  EXPECT_FALSE(same_bits(after, before));
 }
 
 TEST(Bf16Gemm, TakesSizesOfZeroAndOverwritesWhatIsNotANumber) {

@@ -79,6 +79,7 @@ template <typename T>
 T __shfl_sync(unsigned, T value, int source) {
   return emulation::shuffle(value, source);
 }
+inline void __syncwarp() { emulation::shuffle(0, emulation::lane()); }
 inline int atomicAdd(int* to, int value) {
   const int before = *to;
   *to += value;

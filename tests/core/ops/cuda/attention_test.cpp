@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "core/cuda/runtime.hpp"
+#include "core/ops/attention_merge.hpp"
 #include "tests/support/cuda.hpp"
 
 namespace lockstep {
@@ -113,6 +114,51 @@ TEST_F(CudaAttention, MoreKeysThanQueries) {
   const Tensor y_gpu = forward(test::on_gpu(q), test::on_gpu(k), test::on_gpu(v));
 
   EXPECT_LE(test::relative_error(on_cpu(y_gpu), y), tolerance(DType::f32, 56));
+}
+
+// Keys before the queries and those at their positions, as a ring of ranks has them: parts with
+// dropout, lengths that end in either, and the two merged; then the gradients of the later keys.
+TEST_F(CudaAttention, RunsOfALongerSequenceAndTheirMerge) {
+  const index_t S = 37, width = 32;
+  AttentionSpec earlier = spec_of(4, S, 2, 16, Mask::full), own = earlier;
+  own.mask = Mask::causal;
+  for (AttentionSpec* spec : {&earlier, &own}) {
+    spec->first_query = 2 * S;
+    spec->lengths = Tensor::from<std::int32_t>({3 * S, 2 * S + 5, 20, 0}, {4});
+    spec->dropout = 0.3;
+    spec->dropout_key = philox_key(7, 8, 9);
+    spec->sample_ids = Tensor::from<std::int64_t>({5, (1ll << 33) + 1, 2, 9}, {4});
+  }
+  earlier.first_key = 3;
+  own.first_key = 2 * S - 11;  // keys before the first query, too
+  const Tensor x = numbers({4 * S, 3 * width}, 1), other = numbers({4 * S, 3 * width}, 2),
+               dy = numbers({4 * S, width}, 3);
+  const auto merged = [&](const Tensor& x, const Tensor& other, const Tensor& dy,
+                          const AttentionSpec& earlier, const AttentionSpec& own) {
+    const auto part = [&](const Tensor& fused, index_t i) {
+      return fused.column_range(i * width, width);
+    };
+    Results r{Tensor::empty(dy.shape(), dy.dtype(), dy.device()),
+              Tensor::empty({4, 2, S}, dy.dtype(), dy.device()),
+              Tensor::empty(x.shape(), x.dtype(), x.device())};
+    Tensor y_part = Tensor::empty(dy.shape(), dy.dtype(), dy.device());
+    Tensor lse_part = Tensor::empty(r.lse.shape(), dy.dtype(), dy.device());
+    attention_forward(r.y, r.lse, part(x, 0), part(other, 1), part(other, 2), earlier);
+    attention_forward(y_part, lse_part, part(x, 0), part(x, 1), part(x, 2), own);
+    attention_merge(r.y, r.lse, y_part, lse_part, own);
+    Tensor dq = part(r.dqkv, 0), dk = part(r.dqkv, 1), dv = part(r.dqkv, 2);
+    attention_backward(dq, dk, dv, dy, part(x, 0), part(x, 1), part(x, 2), r.y, r.lse, own);
+    return r;
+  };
+
+  const Results cpu = merged(x, other, dy, earlier, own);
+  const Results cuda =
+      merged(test::on_gpu(x), test::on_gpu(other), test::on_gpu(dy), on_gpu(earlier), on_gpu(own));
+
+  const double bound = tolerance(DType::f32, 2 * S + 16);
+  EXPECT_LE(test::relative_error(on_cpu(cuda.y), cpu.y), bound);
+  EXPECT_LE(test::relative_error(on_cpu(cuda.lse), cpu.lse), bound);
+  EXPECT_LE(test::relative_error(on_cpu(cuda.dqkv), cpu.dqkv), bound);
 }
 
 TEST_F(CudaAttention, DropsTheProbabilitiesTheCpuDrops) {

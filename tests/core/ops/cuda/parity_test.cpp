@@ -197,7 +197,7 @@ TEST_F(CudaOps, DropoutDropsTheSameElements) {
     const Tensor ids = Tensor::from<std::int64_t>({7, (std::int64_t{1} << 40) + 3, 5, 9}, {4});
     const Tensor x = test::random_tensor({N, C}, DType::f32, 1);
     Tensor y = x.clone(), y_gpu = x.to(gpu);
-    DropoutSpec spec{0.3, philox_key(1, 2, 3), ids, 11, 2};
+    DropoutSpec spec{0.3, philox_key(1, 2, 3), ids, 11, 2, 40};
     DropoutSpec spec_gpu = spec;
     spec_gpu.sample_ids = ids.to(gpu);
 

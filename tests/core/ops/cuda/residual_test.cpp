@@ -28,7 +28,7 @@ const Case cases[] = {{37, 43, 0.3, true},  {300, 68, 0.3, true}, {19, 68, 0.0, 
 
 DropoutSpec spec_of(const Case& c, Device device) {
   const Tensor ids = Tensor::from<std::int64_t>({7, (std::int64_t{1} << 40) + 3, 5, 9}, {4});
-  return {c.probability, philox_key(1, 2, 3), ids.to(device), 80, 2};
+  return {c.probability, philox_key(1, 2, 3), ids.to(device), 80, 2, 160};
 }
 
 struct Inputs {
