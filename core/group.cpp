@@ -18,7 +18,7 @@ void broadcast_text(Group& group, std::string& text, int root) {
 }
 
 Pending LocalGroup::start_all_reduce(Tensor, Reduce, const char*, CopyTicket) { return {}; }
-Pending LocalGroup::start_reduce_scatter(Tensor, const char*) { return {}; }
+Pending LocalGroup::start_reduce_scatter(Tensor, const char*, Window, CopyTicket) { return {}; }
 Pending LocalGroup::start_all_gather(Tensor, const char*) { return {}; }
 
 Pending LocalGroup::start_all_to_all(Tensor to, Tensor from, const char*) {

@@ -3,6 +3,7 @@
 // "gradient", ...) for counters, traces and the watchdog; it must outlive the call (a literal).
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <string>
 #include <utility>
@@ -60,6 +61,19 @@ constexpr Span span_of(index_t n, int rank, int size) {
   return {first, n * (rank + 1) / size - first};
 }
 
+// A flat tensor as [first, first + its count) of `total` elements; total 0: as all of them.
+struct Window {
+  index_t first = 0;
+  index_t total = 0;
+};
+// What of a window of n elements belongs to `rank`: span_of the total, counted from the window's
+// first.
+constexpr Span span_in(Window window, index_t n, int rank, int size) {
+  const Span whole = span_of(window.total == 0 ? n : window.total, rank, size);
+  const index_t first = std::clamp<index_t>(whole.first - window.first, 0, n);
+  return {first, std::clamp<index_t>(whole.first + whole.count - window.first, 0, n) - first};
+}
+
 class Group {
  public:
   virtual ~Group() = default;
@@ -74,9 +88,12 @@ class Group {
                                                  Reduce reduce,
                                                  const char* what,
                                                  CopyTicket after = 0) = 0;
-  // In place over a flat x of n elements: afterwards span_of(n, rank, size) of x holds the sum, the
-  // rest is undefined.
-  [[nodiscard]] virtual Pending start_reduce_scatter(Tensor x, const char* what) = 0;
+  // In place over a flat x of n elements: afterwards span_in(of, n, rank, size) of x holds the sum,
+  // the rest is undefined. after: as for start_all_reduce.
+  [[nodiscard]] virtual Pending start_reduce_scatter(Tensor x,
+                                                     const char* what,
+                                                     Window of = {},
+                                                     CopyTicket after = 0) = 0;
   // In place over a flat x: each member brings its span_of(n, rank, size); afterwards x is whole on
   // all.
   [[nodiscard]] virtual Pending start_all_gather(Tensor x, const char* what) = 0;
@@ -117,7 +134,7 @@ class LocalGroup final : public Group {
   int rank() const override { return 0; }
   int size() const override { return 1; }
   Pending start_all_reduce(Tensor x, Reduce reduce, const char* what, CopyTicket after) override;
-  Pending start_reduce_scatter(Tensor x, const char* what) override;
+  Pending start_reduce_scatter(Tensor x, const char* what, Window of, CopyTicket after) override;
   Pending start_all_gather(Tensor x, const char* what) override;
   Pending start_all_to_all(Tensor to, Tensor from, const char* what) override;
   Pending start_send(Tensor x, int to, int tag, const char* what) override;

@@ -22,8 +22,8 @@ class NcclCommunicator {
   // the same in every run. They begin when the ops asked for before them are done (or those that
   // `after` waits for); ops asked for after wait() see what they did.
   [[nodiscard]] virtual Pending start_sum(Tensor x, CopyTicket after) = 0;
-  [[nodiscard]] virtual Pending start_sum_of_spans(Tensor x) = 0;  // each rank its span_of
-  [[nodiscard]] virtual Pending start_gather(Tensor x) = 0;        // from each rank its span_of
+  [[nodiscard]] virtual Pending start_sum_of_spans(Tensor x, Window of, CopyTicket after) = 0;
+  [[nodiscard]] virtual Pending start_gather(Tensor x) = 0;  // from each rank its span_of
 };
 
 // Why NCCL is not to be had here; empty when it is.

@@ -143,11 +143,9 @@ MemoryParts predict_memory(const TrainerConfig& config,
   const double share = bytes * std::ceil(static_cast<double>(counts.once) / replicas);
   MemoryParts parts;
   parts.parameters = parts.gradients = once;
-  if (config.precision == DType::bf16) {  // and as products read them
-    const int copies = keeps_packed_weights(config) ? 3 : 1;
-    parts.parameters +=
-        copies * static_cast<double>(counts.once) * static_cast<double>(size_of(DType::bf16));
-  }
+  const double rounded =
+      static_cast<double>(counts.once) * static_cast<double>(size_of(DType::bf16));
+  if (config.precision == DType::bf16) parts.parameters += rounded;  // as products read them
   if (config.sums.fixed) {  // levels of the tree of leaves are laid aside
     const int levels = std::bit_width(static_cast<unsigned>(config.gradient_leaves)) - 1;
     parts.gradients = bytes * static_cast<double>(counts.by_use) * (1 + levels);
@@ -156,6 +154,7 @@ MemoryParts predict_memory(const TrainerConfig& config,
   if (facts.snapshot) parts.snapshot = 3 * share;
   parts.activations = static_cast<double>(planned_peak_bytes(config.schedule, pp_rank, by_stage));
   parts.workspace = estimate_workspace(config, size);
+  if (keeps_packed_weights(config)) parts.workspace += 2 * rounded;
   if (replicas > 1)
     parts.workspace = std::max(parts.workspace, std::min(bucket_scratch, parts.gradients));
   return parts;

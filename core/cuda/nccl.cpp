@@ -138,15 +138,15 @@ class Communicator final : public NcclCommunicator {
     });
   }
 
-  Pending start_sum_of_spans(Tensor x) override {
-    return start(x, 0, [&] {
+  Pending start_sum_of_spans(Tensor x, Window of, CopyTicket after) override {
+    return start(x, after, [&] {
       const int type = type_of(x.dtype());
-      if (x.count() % size_ == 0) {
-        nccl_.check(nccl_.reduce_scatter(x.raw(), span(x, rank_).raw(), elements(x) / ranks(), type,
-                                         sum_op, comm_, stream_));
+      if (of.total == 0 && x.count() % size_ == 0) {
+        nccl_.check(nccl_.reduce_scatter(x.raw(), span(x, {}, rank_).raw(), elements(x) / ranks(),
+                                         type, sum_op, comm_, stream_));
         return;
       }
-      each_span(x, [&](Tensor part, int root) {
+      each_span(x, of, [&](Tensor part, int root) {
         nccl_.check(nccl_.reduce(part.raw(), part.raw(), elements(part), type, sum_op, root, comm_,
                                  stream_));
       });
@@ -157,11 +157,11 @@ class Communicator final : public NcclCommunicator {
     return start(x, 0, [&] {
       const int type = type_of(x.dtype());
       if (x.count() % size_ == 0) {
-        nccl_.check(nccl_.all_gather(span(x, rank_).raw(), x.raw(), elements(x) / ranks(), type,
+        nccl_.check(nccl_.all_gather(span(x, {}, rank_).raw(), x.raw(), elements(x) / ranks(), type,
                                      comm_, stream_));
         return;
       }
-      each_span(x, [&](Tensor part, int root) {
+      each_span(x, {}, [&](Tensor part, int root) {
         nccl_.check(
             nccl_.broadcast(part.raw(), part.raw(), elements(part), type, root, comm_, stream_));
       });
@@ -171,17 +171,17 @@ class Communicator final : public NcclCommunicator {
  private:
   static std::size_t elements(const Tensor& x) { return static_cast<std::size_t>(x.count()); }
   std::size_t ranks() const { return static_cast<std::size_t>(size_); }
-  Tensor span(const Tensor& x, int rank) const {
-    const Span part = span_of(x.count(), rank, size_);
+  Tensor span(const Tensor& x, Window of, int rank) const {
+    const Span part = span_in(of, x.count(), rank, size_);
     return x.range(part.first, part.count);
   }
 
   // The whole is one operation of NCCL; ranks whose span is empty are left out by all.
   template <typename F>
-  void each_span(const Tensor& x, const F& f) {
+  void each_span(const Tensor& x, Window of, const F& f) {
     nccl_.check(nccl_.group_start());
     for (int root = 0; root < size_; ++root) {
-      const Tensor part = span(x, root);
+      const Tensor part = span(x, of, root);
       if (part.count() > 0) f(part, root);
     }
     nccl_.check(nccl_.group_end());

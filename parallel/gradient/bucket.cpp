@@ -21,8 +21,8 @@ std::vector<Span> cut_into_buckets(index_t n, DType dtype) {
   return buckets;
 }
 
-BucketSums::BucketSums(Tensor flat, Group& group, const char* what)
-    : flat_(std::move(flat)), group_(&group), what_(what) {
+BucketSums::BucketSums(Tensor flat, Group& group, const char* what, Result result)
+    : flat_(std::move(flat)), group_(&group), what_(what), result_(result) {
   if (group.size() == 1) return;
   const std::vector<Span> spans = cut_into_buckets(flat_.count(), flat_.dtype());
   for (auto span = spans.rbegin(); span != spans.rend(); ++span) buckets_.push_back({*span});
@@ -39,8 +39,11 @@ void BucketSums::release(index_t first) {
 
 void BucketSums::start_next() {
   const Bucket& bucket = buckets_[num_started_++];
-  in_flight_.push_back(group_->start_all_reduce(flat_.range(bucket.span.first, bucket.span.count),
-                                                Reduce::sum, what_, bucket.released));
+  const Tensor part = flat_.range(bucket.span.first, bucket.span.count);
+  in_flight_.push_back(result_ == Result::whole
+                           ? group_->start_all_reduce(part, Reduce::sum, what_, bucket.released)
+                           : group_->start_reduce_scatter(
+                                 part, what_, {bucket.span.first, flat_.count()}, bucket.released));
 }
 
 void BucketSums::advance() {

@@ -19,8 +19,12 @@ std::vector<Span> cut_into_buckets(index_t n, DType dtype);
 // however far each of them is.
 class BucketSums {
  public:
+  // whole: all members get all sums; own_span: each those of its span_of the buffer alone, and the
+  // rest becomes undefined.
+  enum class Result { whole, own_span };
+
   // The group must outlive this.
-  BucketSums(Tensor flat, Group& group, const char* what);
+  BucketSums(Tensor flat, Group& group, const char* what, Result result = Result::whole);
 
   // The elements from `first` on are there once the ops asked for so far are done, and nobody
   // touches them until finish(). first: never more than before.
@@ -39,6 +43,7 @@ class BucketSums {
   Tensor flat_;
   Group* group_;
   const char* what_;
+  Result result_;
   std::vector<Bucket> buckets_;  // in the order they are summed
   std::size_t num_released_ = 0, num_started_ = 0;
   std::vector<CopyTicket> tickets_;

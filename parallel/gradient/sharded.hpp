@@ -14,8 +14,6 @@ class Sharded {
       : replicas_(&replicas), own_(span_of(n, replicas.rank(), replicas.size())) {}
 
   Span own_span() const { return own_; }
-  // Afterwards only the own span of the gradients means anything.
-  void sum(const Tensor& gradients) { replicas_->reduce_scatter(gradients, "gradient"); }
   void gather(const Tensor& values) { replicas_->all_gather(values, "parameter"); }
 
  private:

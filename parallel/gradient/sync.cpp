@@ -37,6 +37,7 @@ struct GradientSync::Parts {
         bool fixed)
       : store(store),
         topology(topology),
+        stages(stages),
         fixed(fixed),
         values(store.values()),
         gradients(store.gradients()),
@@ -45,16 +46,21 @@ struct GradientSync::Parts {
         tied(store.entries(), topology, stages) {
     for (const StageRange range : stages.of_rank(topology.pp_rank())) ranges.push_back(range);
     for (const auto& entry : store.entries()) {
-      if (entry.row->cut.kind == Cut::Kind::partial) partial.push_back(entry.parameter.gradient);
+      if (entry.row->cut.kind == Cut::Kind::partial)
+        partial.push_back({entry.offset, entry.rectangle.count()});
       if (counts(entry, topology, stages))
         counted.push_back({entry.offset, entry.rectangle.count()});
     }
   }
 
-  void sum_partial() {
+  // What of them lies in `own`, which is the same on all ranks of tp.
+  void sum_partial(Span own) {
     std::vector<Pending> pending;
-    for (const Tensor& gradient : partial) {
-      pending.push_back(topology.tp().start_all_reduce(gradient, Reduce::sum, "replicated"));
+    for (const Span& span : partial) {
+      const Span part = intersection(span, own);
+      if (part.count == 0) continue;
+      pending.push_back(topology.tp().start_all_reduce(gradients.range(part.first, part.count),
+                                                       Reduce::sum, "replicated"));
     }
     for (Pending& sum : pending) sum.wait();
   }
@@ -62,7 +68,7 @@ struct GradientSync::Parts {
   // Each use of a parameter is summed over its replicas before the uses are added: on one stage or
   // on several, the same order. ZeRO-1 therefore sums whole buffers here.
   void finish_fixed() {
-    sum_partial();
+    sum_partial({0, gradients.count()});
     sum_in_buckets(store.gradients_by_use(), topology.replicas(), "gradient");
     store.join_uses();
     tied.sum();
@@ -98,25 +104,24 @@ struct GradientSync::Parts {
     if (sharded) topology.replicas().all_reduce(x, reduce, "norm");
   }
 
-  // ZeRO-1 leaves a rank the sums of its own span alone: those over stages and shards come first.
-  void finish_sharded() {
-    tied.sum();
-    sum_partial();
-    shard.sum(gradients);
-  }
-
+  // ZeRO-1 leaves a rank the sums of its own span alone, and that lies elsewhere on other stages:
+  // what stages share is summed over them before.
   void finish_begun() {
+    if (sharded) tied.sum();
     early->finish();
     early.reset();
-    sum_partial();
-    tied.sum();
+    sum_partial(sharded ? shard.own_span() : Span{0, gradients.count()});
+    if (!sharded) tied.sum();
   }
 
   void begin() {
-    early.emplace(gradients, topology.replicas(), "gradient");
+    using Result = BucketSums::Result;
+    early.emplace(gradients, topology.replicas(), "gradient",
+                  sharded ? Result::own_span : Result::whole);
     uses_left.clear();
     for (const auto& entry : store.entries()) {
-      uses_left.push_back(0);
+      const bool waits = sharded && stages.ranks_with(entry.row->uses).size() > 1;
+      uses_left.push_back(waits ? 1 : 0);  // for finish_begun()
       for (const StageRange range : ranges) {
         for (const index_t use : entry.row->uses)
           uses_left.back() += use >= range.first && use < range.last ? 1 : 0;
@@ -139,13 +144,14 @@ struct GradientSync::Parts {
 
   ParameterStore& store;
   const Topology& topology;
+  StageMap stages;
   bool fixed;
   Tensor values, gradients;
   bool sharded;
   Sharded shard;
   TiedSums tied;
-  std::vector<Tensor> partial;
-  std::vector<Span> counted;  // of the flat buffers: what this rank adds to the norm
+  // Of the flat buffers: parameters of kind `partial`, and what this rank adds to the norm.
+  std::vector<Span> partial, counted;
   std::vector<StageRange> ranges;
   // Of a step whose sums begin early: what each entry's layers have yet to add, and how many
   // entries, from the first, end with one that is not whole.
@@ -169,7 +175,7 @@ GradientSync::GradientSync(ParameterStore& store,
 GradientSync::~GradientSync() = default;
 
 BackwardObserver* GradientSync::begin() {
-  const bool early = !parts_->fixed && !parts_->sharded && parts_->topology.replicas().size() > 1;
+  const bool early = !parts_->fixed && parts_->topology.replicas().size() > 1;
   if (early) parts_->begin();
   return early ? this : nullptr;
 }
@@ -179,7 +185,6 @@ void GradientSync::layer_done(index_t position) { parts_->layer_done(position); 
 
 void GradientSync::finish() {
   if (parts_->fixed) return parts_->finish_fixed();
-  if (parts_->sharded) return parts_->finish_sharded();
   if (!parts_->early) parts_->begin();
   parts_->finish_begun();
 }

@@ -2,7 +2,8 @@
 // that use them, parameters of kind `partial` over tp, everything over dp x cp: an all-reduce, or
 // with ZeRO-1 (Rajbhandari et al. 2020) a reduce-scatter after which a rank holds the sum of its
 // own span of the flat buffer only. Sums, never means: the loss is scaled by counts. In buckets of
-// 2 MiB; all-reduces begin while the passes go on, as soon as a bucket's gradients are whole.
+// 2 MiB, which begin while the passes go on, as soon as a bucket's gradients are whole; with ZeRO-1
+// those of parameters that stages share begin after them.
 #pragma once
 
 #include <memory>
@@ -31,7 +32,7 @@ class GradientSync final : public BackwardObserver {
   Span own_span() const { return own_span_; }
 
   // Before a step's passes: whom they tell how far they are, so that sums begin beside them; null
-  // where all of them are left to finish() (ZeRO-1, reproducible mode, one replica).
+  // where all of them are left to finish() (reproducible mode, one replica).
   BackwardObserver* begin();
   void op_done() override;
   void layer_done(index_t position) override;

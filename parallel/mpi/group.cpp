@@ -92,12 +92,13 @@ Pending MpiGroup::start_exchange(const Tensor& flat,
                                       limits_.message_elements);
   };
   if (!staged(flat)) {
-    const ExchangeSpec spec = spec_of(flat.count());
+    const ExchangeSpec spec = spec_of(0, flat.count());
     return progress_->start(exchange(flat, spec, take_tags(2 * spec.rounds.count())), note);
   }
   std::vector<std::pair<ExchangeSpec, TagRange>> parts;
   for (const StagedChunk& chunk : chunks) {
-    const ExchangeSpec spec = spec_of(chunk.host_elements);
+    const index_t first = chunk.out.empty() ? 0 : chunk.out.front().device_first;
+    const ExchangeSpec spec = spec_of(first, chunk.host_elements);
     parts.emplace_back(spec, take_tags(2 * spec.rounds.count()));
   }
   const auto travel = [exchange, parts](std::size_t chunk, Tensor host) {
@@ -111,7 +112,7 @@ Pending MpiGroup::start_all_reduce(Tensor x, Reduce reduce, const char* what, Co
   const index_t n = x.count(), item_bytes = static_cast<index_t>(size_of(x.dtype()));
   require_sum(x, what);
   count_collective(what, "all_reduce", 2 * (size_ - 1) * n, x.dtype());
-  const auto spec = [=, this](index_t elements) -> ExchangeSpec {
+  const auto spec = [=, this](index_t, index_t elements) -> ExchangeSpec {
     const bool one_trip = elements * item_bytes <= limits_.one_trip_bytes;
     return {Rounds(one_trip ? Rounds::Cut::shared : Rounds::Cut::range, elements, size_,
                    limits_.bucket_bytes / item_bytes),
@@ -121,24 +122,40 @@ Pending MpiGroup::start_all_reduce(Tensor x, Reduce reduce, const char* what, Co
                         note("all_reduce", what, x), after);
 }
 
-Pending MpiGroup::start_reduce_scatter(Tensor x, const char* what) {
+Pending MpiGroup::start_reduce_scatter(Tensor x, const char* what, Window of, CopyTicket after) {
   const index_t n = x.count(), item_bytes = static_cast<index_t>(size_of(x.dtype()));
   require_sum(x, what);
   count_collective(what, "reduce_scatter", (size_ - 1) * n, x.dtype());
-  const auto spec = [=, this](index_t elements) -> ExchangeSpec {
-    return {Rounds(Rounds::Cut::spans, elements, size_, limits_.bucket_bytes / item_bytes),
+  const auto rounds = [=, this](index_t elements, Window window) -> ExchangeSpec {
+    return {Rounds(Rounds::Cut::spans, elements, size_, limits_.bucket_bytes / item_bytes, window),
             Reduce::sum, false};
   };
-  const auto all = [](int) { return true; };
-  const auto own = [this](int rank) { return rank == rank_; };
-  return start_exchange(flatten(x, what), spec, cut_spans(n, size_, staging_elements(x), all, own),
-                        note("reduce_scatter", what, x));
+  const Tensor flat = flatten(x, what);
+  const OperationNote noted = note("reduce_scatter", what, x);
+  if (of.total == 0) {
+    const auto all = [](int) { return true; };
+    const auto own = [this](int rank) { return rank == rank_; };
+    const auto spec = [=](index_t, index_t elements) { return rounds(elements, {}); };
+    return start_exchange(flat, spec, cut_spans(n, size_, staging_elements(x), all, own), noted,
+                          after);
+  }
+  const auto window = [=](index_t first) { return Window{of.first + first, of.total}; };
+  std::vector<StagedChunk> chunks = cut_range(n, staging_elements(x), true, false);
+  for (StagedChunk& chunk : chunks) {
+    const StagedPiece& piece = chunk.out.front();
+    const Span own = span_in(window(piece.device_first), piece.count, rank_, size_);
+    if (own.count > 0) chunk.in.push_back({piece.device_first + own.first, own.first, own.count});
+  }
+  const auto spec = [=](index_t first, index_t elements) {
+    return rounds(elements, window(first));
+  };
+  return start_exchange(flat, spec, std::move(chunks), noted, after);
 }
 
 Pending MpiGroup::start_all_gather(Tensor x, const char* what) {
   const index_t n = x.count();
   count_collective(what, "all_gather", (size_ - 1) * n, x.dtype());
-  const auto spec = [this](index_t elements) -> ExchangeSpec {
+  const auto spec = [this](index_t, index_t elements) -> ExchangeSpec {
     return {Rounds(Rounds::Cut::spans, elements, size_, size_ * limits_.message_elements),
             std::nullopt, true};
   };

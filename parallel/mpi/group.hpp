@@ -46,7 +46,7 @@ class MpiGroup final : public Group {
   void set_limits(const Limits& limits) { limits_ = limits; }
 
   Pending start_all_reduce(Tensor x, Reduce reduce, const char* what, CopyTicket after) override;
-  Pending start_reduce_scatter(Tensor x, const char* what) override;
+  Pending start_reduce_scatter(Tensor x, const char* what, Window of, CopyTicket after) override;
   Pending start_all_gather(Tensor x, const char* what) override;
   Pending start_all_to_all(Tensor to, Tensor from, const char* what) override;
   // tag: 0 to the communicator's MPI_TAG_UB (at least 32767).
@@ -56,7 +56,8 @@ class MpiGroup final : public Group {
   void barrier() override;
 
  private:
-  using SpecOf = std::function<ExchangeSpec(index_t elements)>;
+  // Of elements of the tensor that begin at `first`, or of a chunk of equal blocks.
+  using SpecOf = std::function<ExchangeSpec(index_t first, index_t elements)>;
   using Peer = std::pair<int, int>;  // rank and tag
 
   bool staged(const Tensor& x) const;

@@ -40,11 +40,11 @@ Pending NcclGroup::start_all_reduce(Tensor x, Reduce reduce, const char* what, C
   return communicator(x.device()).start_sum(flatten(x, what), after);
 }
 
-Pending NcclGroup::start_reduce_scatter(Tensor x, const char* what) {
-  if (!on_gpu(x)) return group_->start_reduce_scatter(std::move(x), what);
+Pending NcclGroup::start_reduce_scatter(Tensor x, const char* what, Window of, CopyTicket after) {
+  if (!on_gpu(x)) return group_->start_reduce_scatter(std::move(x), what, of, after);
   require_sum(x, what);
   count(what, "reduce_scatter", (size() - 1) * x.count(), x);
-  return communicator(x.device()).start_sum_of_spans(flatten(x, what));
+  return communicator(x.device()).start_sum_of_spans(flatten(x, what), of, after);
 }
 
 Pending NcclGroup::start_all_gather(Tensor x, const char* what) {

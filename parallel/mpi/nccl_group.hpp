@@ -22,7 +22,7 @@ class NcclGroup final : public Group {
   Group& inner() { return *group_; }
 
   Pending start_all_reduce(Tensor x, Reduce reduce, const char* what, CopyTicket after) override;
-  Pending start_reduce_scatter(Tensor x, const char* what) override;
+  Pending start_reduce_scatter(Tensor x, const char* what, Window of, CopyTicket after) override;
   Pending start_all_gather(Tensor x, const char* what) override;
   Pending start_all_to_all(Tensor to, Tensor from, const char* what) override;
   Pending start_send(Tensor x, int to, int tag, const char* what) override;

@@ -35,9 +35,9 @@ Pending TracedGroup::start_all_reduce(Tensor x, Reduce reduce, const char* what,
   return noted(started, group_->start_all_reduce(std::move(x), reduce, what, after));
 }
 
-Pending TracedGroup::start_reduce_scatter(Tensor x, const char* what) {
+Pending TracedGroup::start_reduce_scatter(Tensor x, const char* what, Window of, CopyTicket after) {
   const CommunicationEvent started = event("reduce_scatter", what, x.bytes());
-  return noted(started, group_->start_reduce_scatter(std::move(x), what));
+  return noted(started, group_->start_reduce_scatter(std::move(x), what, of, after));
 }
 
 Pending TracedGroup::start_all_gather(Tensor x, const char* what) {

@@ -36,11 +36,12 @@ __attribute__((target("avx512f,avx512bf16"))) float bf16_rounds() {
   return sum[0];
 }
 
-// GFLOP/s of the best of ten runs of `run`, each `work` operations on every thread at once.
+// GFLOP/s of the best run of `run`, each `work` operations on every thread at once. Many: threads
+// that have just started may share a core for a while.
 template <typename F>
 double best_rate(double work, int threads, F run) {
   double best = 0;
-  for (int i = 0; i < 10; ++i) {
+  for (int i = 0; i < 40; ++i) {
     double sum = 0;  // used, so that no run can be left out
     const auto begin = std::chrono::steady_clock::now();
 #pragma omp parallel num_threads(threads) reduction(+ : sum)

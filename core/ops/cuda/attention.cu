@@ -22,7 +22,8 @@ constexpr int most_chunks = most_head_size / warp_size;  // of 32 columns, one t
 
 struct Shape {
   index_t T_q, T_k, heads, HS;
-  index_t first_query, first_key;  // positions of row 0
+  int first_query, first_key;  // positions of row 0
+  int ahead;                   // key row i + ahead is at the position of query row i
   bool causal;
   float scale;
   const std::int32_t* lengths;  // (B), may be null
@@ -123,11 +124,8 @@ __device__ void store_row(T* to, const float (&sums)[most_chunks], float factor,
   }
 }
 
-// Key row i + ahead is at the position of query row i.
-__device__ inline index_t ahead(const Shape& shape) { return shape.first_query - shape.first_key; }
-
 __device__ inline bool visible(const Shape& shape, const Piece& piece, index_t i, index_t j) {
-  return i < piece.T_q && j < piece.T_k && (!shape.causal || j <= i + ahead(shape));
+  return i < piece.T_q && j < piece.T_k && (!shape.causal || j <= i + shape.ahead);
 }
 
 // 1 / (1 - p) where the probability of (i, j) is kept, else 0.
@@ -146,12 +144,12 @@ __device__ inline index_t own_row(index_t first, int r) {
 }
 
 template <typename T>
-__global__ void __launch_bounds__(threads) forward_kernel(RowsOf<T> y,
-                                                          float* lse,
-                                                          RowsOf<const T> q,
-                                                          RowsOf<const T> k,
-                                                          RowsOf<const T> v,
-                                                          Shape shape) {
+__global__ void __launch_bounds__(threads, 1) forward_kernel(RowsOf<T> y,
+                                                             float* lse,
+                                                             RowsOf<const T> q,
+                                                             RowsOf<const T> k,
+                                                             RowsOf<const T> v,
+                                                             Shape shape) {
   __shared__ float memory[tile * (most_head_size + 1)];
   const Tile rows{memory, shape.HS + 1};
   const Piece piece = piece_of(shape);
@@ -164,7 +162,7 @@ __global__ void __launch_bounds__(threads) forward_kernel(RowsOf<T> y,
     row_sum[r] = 0;
   }
   index_t end = first < piece.T_q ? piece.T_k : 0;
-  if (shape.causal) end = lesser(end, first + tile + ahead(shape));
+  if (shape.causal) end = lesser(end, first + tile + shape.ahead);
   for (index_t j0 = 0; j0 < end; j0 += tile) {
     load_tile(rows, k, piece, shape, shape.T_k, piece.T_k, j0);
 #pragma unroll
@@ -244,7 +242,7 @@ __global__ void __launch_bounds__(threads) dq_kernel(RowsOf<T> dq, Inputs<T> in,
   float sums[rows_per_warp][most_chunks] = {};
   float dp[rows_per_warp];
   index_t end = first < piece.T_q ? piece.T_k : 0;
-  if (shape.causal) end = lesser(end, first + tile + ahead(shape));
+  if (shape.causal) end = lesser(end, first + tile + shape.ahead);
   for (index_t j0 = 0; j0 < end; j0 += tile) {
     load_tile(rows, in.v, piece, shape, shape.T_k, piece.T_k, j0);
 #pragma unroll
@@ -285,7 +283,7 @@ __global__ void __launch_bounds__(threads)
   float k_sums[rows_per_warp][most_chunks] = {}, v_sums[rows_per_warp][most_chunks] = {};
   float p[rows_per_warp];
   const index_t end = first < piece.T_k ? piece.T_q : 0;
-  const index_t begin = shape.causal && first > ahead(shape) ? first - ahead(shape) : 0;
+  const index_t begin = shape.causal && first > shape.ahead ? first - shape.ahead : 0;
   for (index_t i0 = begin; i0 < end; i0 += tile) {
     const index_t i = lesser(i0 + lane, shape.T_q - 1);
     const float lse = in.lse[statistics + i], row_dot = in.dots[statistics + i];
@@ -326,8 +324,9 @@ Shape shape_of(const AttentionSpec& spec) {
           .T_k = spec.T_k,
           .heads = spec.heads,
           .HS = spec.head_size,
-          .first_query = spec.first_query,
-          .first_key = spec.first_key,
+          .first_query = static_cast<int>(spec.first_query),
+          .first_key = static_cast<int>(spec.first_key),
+          .ahead = static_cast<int>(spec.first_query - spec.first_key),
           .causal = spec.mask == Mask::causal,
           .scale = static_cast<float>(spec.scale),
           .lengths = spec.lengths.defined() ? spec.lengths.data<std::int32_t>() : nullptr,

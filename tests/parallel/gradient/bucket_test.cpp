@@ -39,7 +39,11 @@ class SlowGroup final : public Group {
     return Pending([this, number] { waited.push_back(number); },
                    [this, number] { return number <= num_over; });
   }
-  Pending start_reduce_scatter(Tensor, const char*) override { return {}; }
+  Pending start_reduce_scatter(Tensor x, const char*, Window of, CopyTicket) override {
+    EXPECT_EQ(x.data<float>() - base, of.first);
+    windows.push_back(of);
+    return {};
+  }
   Pending start_all_gather(Tensor, const char*) override { return {}; }
   Pending start_all_to_all(Tensor, Tensor, const char*) override { return {}; }
   Pending start_send(Tensor, int, int, const char*) override { return {}; }
@@ -49,6 +53,7 @@ class SlowGroup final : public Group {
 
   const float* base = nullptr;
   std::vector<index_t> firsts;  // of the sums started
+  std::vector<Window> windows;
   std::size_t num_over = 0;
   std::vector<std::size_t> waited;
 };
@@ -97,6 +102,17 @@ TEST_F(BucketSumsOfAGroup, AreAllThereAtTheEnd) {
   for (index_t b = 9; b >= 0; --b) all.push_back(b * bucket);
   EXPECT_EQ(group_.firsts, all);
   EXPECT_EQ(group_.waited.size(), all.size());
+}
+
+TEST_F(BucketSumsOfAGroup, LeaveTheOwnSpanOfTheWholeBuffer) {
+  BucketSums(flat_, group_, "gradient", BucketSums::Result::own_span).finish();
+
+  ASSERT_EQ(group_.windows.size(), 10u);
+  for (index_t b = 0; b < 10; ++b) {
+    const Window& window = group_.windows[static_cast<std::size_t>(9 - b)];
+    EXPECT_EQ(window.first, b * bucket);
+    EXPECT_EQ(window.total, flat_.count());
+  }
 }
 
 TEST(SumInBuckets, IsTheIdentityInAGroupOfOne) {

@@ -184,6 +184,28 @@ TEST_P(GroupOfAll, ReduceScatterLeavesTheSumOfTheOwnSpan) {
   }
 }
 
+// Windows of a longer flat, begun one beside the other: each rank ends with its part of the whole.
+TEST_P(GroupOfAll, ReduceScatterTakesWindowsOfALongerWhole) {
+  for (const DType dtype : GetParam().dtypes) {
+    for (const index_t n : GetParam().sizes) {
+      Tensor x = put(values_of(rank(), n, dtype));
+      const Span own = span_of(n, rank(), size());
+      const index_t length = std::max<index_t>(1, n / 3);
+
+      std::vector<Pending> sums;
+      for (index_t first = 0; first < n; first += length) {
+        sums.push_back(group_->start_reduce_scatter(x.range(first, std::min(length, n - first)),
+                                                    "test", {first, n}, start_waiting(x.device())));
+      }
+      for (Pending& sum : sums) sum.wait();
+
+      const Tensor expected = reduced_locally(size(), n, dtype, Reduce::sum);
+      EXPECT_TRUE(is_sum(x.range(own.first, own.count), expected.range(own.first, own.count)))
+          << n << " elements of " << name_of(dtype);
+    }
+  }
+}
+
 TEST_P(GroupOfAll, AllGatherBringsUnevenSpansTogether) {
   for (const DType dtype : with_unsummed(GetParam().dtypes)) {
     for (const index_t n : GetParam().sizes) {

@@ -45,6 +45,18 @@ TEST(Rounds, SpansStayInsideTheSpanOfTheirRank) {
   EXPECT_EQ(rounds.part(1, 0), (Span{2, 1}));
 }
 
+// Of elements 5 to 10 of 20, whose spans begin at 0, 6 and 13.
+TEST(Rounds, SpansOfAWindowAreThoseOfTheWhole) {
+  const Rounds rounds(Rounds::Cut::spans, 6, 3, 9, {5, 20});
+
+  EXPECT_EQ(coverage(rounds, 6, 3), std::vector<int>(6, 1));
+  EXPECT_EQ(rounds.count(), 2);
+  EXPECT_EQ(rounds.part(0, 0), (Span{0, 1}));
+  EXPECT_EQ(rounds.part(0, 1), (Span{1, 3}));
+  EXPECT_EQ(rounds.part(1, 1), (Span{4, 2}));
+  EXPECT_EQ(rounds.part(0, 2).count + rounds.part(1, 0).count, 0);
+}
+
 TEST(Rounds, SharedPartsAreTheSameForAllRanks) {
   const Rounds rounds(Rounds::Cut::shared, 10, 4, 6);
 
